@@ -1,0 +1,110 @@
+// swift-tools-version:6.2
+// One file shows the whole dependency graph. Targets are listed bottom-up: a target may only name
+// targets above it. TidyTests hold what the compiler cannot see: pure targets stay pure, and each C
+// library has one room.
+
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], at path: String) -> Target {
+    .target(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+
+func main(_ name: String, _ dependencies: [Target.Dependency], at path: String) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency] = [], at path: String) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+]
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let yaml = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "understudy",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Pure: Swift standard library only.
+        room("ClusterModel", at: "Sources/Protocol/Model"),
+        room("InstanceDecision", ["ClusterModel"], at: "Sources/Agent/Decision"),
+        room("ClusterDecision", ["ClusterModel"], at: "Sources/Controller/Decision"),
+        room("Simulation", ["ClusterModel", "InstanceDecision", "ClusterDecision"], at: "Sources/Simulator/World"),
+        .target(
+            name: "ClusterProtocol", dependencies: ["ClusterModel", protobuf], path: "Sources/Protocol/Wire",
+            exclude: ["Proto"], swiftSettings: strict),
+
+        // C libraries: a module map and a shim, no Swift.
+        .systemLibrary(
+            name: "CLibPQ", path: "Sources/System/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(
+            name: "COpenSSL", path: "Sources/System/COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .target(name: "CPlatform", path: "Sources/System/CPlatform"),
+
+        // Rooms: the only importers of their C library.
+        room("Platform", at: "Sources/System/Platform"),
+        room("Telemetry", ["ClusterModel", logging], at: "Sources/System/Telemetry"),
+        room("Configuration", ["ClusterModel", "Platform", logging, yaml], at: "Sources/System/Configuration"),
+        room("PostgresDriver", ["CLibPQ", "Platform"], at: "Sources/System/PostgresDriver"),
+        room("TLSTransport", ["COpenSSL", "Platform"] + nio, at: "Sources/System/TLSTransport"),
+
+        // The launcher: static, without Foundation, NIO or a package.
+        room("LauncherProtocol", at: "Sources/Launcher/Protocol"),
+        room("LauncherCore", ["LauncherProtocol", "CPlatform"], at: "Sources/Launcher/Core"),
+        room("LauncherClient", ["LauncherProtocol", "CPlatform"], at: "Sources/Agent/LauncherClient"),
+
+        // Adapters: speak one outside system in our own vocabulary.
+        room(
+            "ControlChannel", ["ClusterProtocol", "ClusterModel", "TLSTransport", "Platform", logging] + nio,
+            at: "Sources/Protocol/Channel"),
+        room(
+            "PostgresInstance",
+            ["PostgresDriver", "LauncherClient", "LauncherProtocol", "InstanceDecision", "ClusterModel", "Platform"],
+            at: "Sources/Agent/Postgres"),
+
+        // Shells: interpret actions, feed events. No decisions.
+        room(
+            "AgentRuntime",
+            [
+                "InstanceDecision", "PostgresInstance", "LauncherClient", "LauncherProtocol", "ControlChannel",
+                "ClusterProtocol", "TLSTransport", "ClusterModel", "Configuration", "Platform", "Telemetry", logging,
+            ], at: "Sources/Agent/Runtime"),
+        room(
+            "ControllerRuntime",
+            [
+                "ClusterDecision", "ControlChannel", "ClusterProtocol", "TLSTransport", "ClusterModel",
+                "Configuration", "Platform", "Telemetry", logging,
+            ], at: "Sources/Controller/Runtime"),
+
+        // Mains: parse arguments, call one shell.
+        main("understudy-launcher", ["LauncherCore"], at: "Sources/Launcher/Main"),
+        main(
+            "understudy-agent", ["AgentRuntime", "ClusterModel", "Configuration", "Platform", "Telemetry", arguments, logging],
+            at: "Sources/Agent/Main"),
+        main(
+            "understudy-controller",
+            ["ControllerRuntime", "ClusterModel", "Configuration", "Platform", "Telemetry", arguments, logging],
+            at: "Sources/Controller/Main"),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,209 @@
+import ClusterModel
+
+/// The next step towards the goal, decided from what is, not from what happened: a lost, late or repeated event
+/// changes nothing but the moment.
+extension InstanceMachine {
+    mutating func advance(_ now: MonotonicInstant) {
+        guard phase != .unknown else { return }
+        fence(now)
+        hardenStop(now)
+        if let checkpointDue, now >= checkpointDue, phase == .up { takeCheckpoint() }
+        if let retryAt {
+            guard now >= retryAt else { return }
+            self.retryAt = nil
+        }
+        guard work == nil else { return }
+        switch phase {
+        case .unknown, .starting, .stopping: return
+        case .down, .up: break
+        }
+        switch goal {
+        case .wait: rest()
+        case .initialize(let plan): initialize(plan, now)
+        case .prepare(let recover): prepare(recover: recover)
+        case .lead(let promotion): lead(promotion, now)
+        case .govern(let governance, let version): govern(governance, version)
+        case .follow(let plan): follow(plan)
+        }
+    }
+
+    /// Stops a primary before its lease ends (R3); the launcher's own timer does the same without us (R21).
+    private mutating func fence(_ now: MonotonicInstant) {
+        guard state.isPrimaryInOffice, armed || serverIsPrimary, phase != .down else { return }
+        guard let lease else {
+            explain(.fence, rule: "R3", "a primary without a lease is stopped")
+            return stop(.immediate)
+        }
+        if now >= lease.end {
+            stop(.kill)
+        } else if now >= lease.end - configuration.timings.fenceBudget, !isStopping {
+            explain(
+                .fence, rule: "R3", "the lease of term \(lease.term) was not renewed: the server is stopped",
+                evidence: ["ends in \((lease.end - now).wholeMilliseconds) ms"])
+            stop(.immediate)
+        }
+    }
+
+    /// A server that does not stop in time is stopped harder: SIGQUIT does nothing to a stopped process.
+    mutating func hardenStop(_ now: MonotonicInstant) {
+        guard case .stopping(let mode) = phase, mode != .kill else { return }
+        guard let stopDeadline else {
+            stopDeadline = now + (mode == .fast ? .seconds(10) : .seconds(1))
+            return
+        }
+        guard now >= stopDeadline else { return }
+        explain(.fence, "the server has not ended after a \(mode.rawValue) shutdown: it is stopped harder")
+        stop(mode == .fast ? .immediate : .kill)
+    }
+
+    private var isStopping: Bool { if case .stopping = phase { true } else { false } }
+
+    private var serverIsPrimary: Bool { status.map { !$0.inRecovery } ?? false }
+
+    /// Nothing was ordered: a standby is started again, a primary in office goes on under its lease.
+    private mutating func rest() {
+        guard phase == .down, state.role == .standby, !state.tainted else { return }
+        start(.standby(.asConfigured), peers: [])
+    }
+
+    mutating func start(_ launch: ServerLaunch, peers: [MemberID]) {
+        lastID += 1
+        let id = ActionID(rawValue: lastID)
+        phase = .starting(id)
+        downSince = nil
+        add(.start(id, launch, peers: peers))
+    }
+
+    // MARK: Birth (R24)
+
+    private mutating func initialize(_ plan: Initialization, _ now: MonotonicInstant) {
+        let peers: [MemberID] = []
+        rules = plan.rules
+        if case .present = directory, state.isPrimaryInOffice {
+            if phase == .down && leaseIsLive(now) {
+                arm()
+                start(.firstPrimary, peers: peers)
+            } else if phase == .up {
+                openWhenReplicated()
+            }
+            return
+        }
+        guard phase == .down else { return }
+        if state.role == .none || state.role == .initializing {
+            persist { $0.role = .initializing }
+            let id = begin(.initialize)
+            add(.initialize(id))
+        }
+    }
+
+    // MARK: Revocation (R6)
+
+    private mutating func prepare(recover: Bool) {
+        guard prepared?.term != state.promised.term else { return }
+        switch state.role {
+        case .none, .initializing, .cloning, .rewinding: return
+        case .standby where state.tainted: return
+        case .primary where state.isPrimaryInOffice:
+            if phase == .up {
+                explain(.fence, rule: "R6", "term \(state.promised.term) is being prepared: this primary stops")
+                stop(.immediate)
+            }
+            return
+        case .primary:
+            guard recover, phase == .down, !state.tainted else { return }
+            // From here on it is a standby that has all it ever acknowledged.
+            persist { $0.role = .standby }
+            start(.standby(.nobody), peers: [])
+        case .standby:
+            if phase == .down { start(.standby(.nobody), peers: []) } else { cut() }
+        }
+    }
+
+    private mutating func cut() {
+        following = nil
+        let id = begin(.cut)
+        add(.cutReceiver(id, waitForReplay: needsReplay))
+    }
+
+    // MARK: Promotion (R13)
+
+    private mutating func lead(_ promotion: Promotion, _ now: MonotonicInstant) {
+        guard phase == .up else {
+            if phase == .down && state.role == .standby { start(.standby(.nobody), peers: promotion.peers) }
+            return
+        }
+        if self.promotion?.term == state.promised.term { return openWhenReplicated() }
+        // After a restart of the agent the cut must be proven anew.
+        if state.role == .standby && prepared?.term != state.promised.term { return cut() }
+        guard leaseIsLive(now) else { return }
+        rules = promotion.rules
+        persist {
+            $0.role = .primary
+            $0.primaryOfTerm = $0.promised.term
+        }
+        arm()
+        explain(
+            .promote, rule: "R13", "promoting to timeline \(promotion.timeline) in term \(state.promised.term)",
+            evidence: prepared.map { ["\($0.position)"] } ?? [])
+        let rule = promotion.rules.last ?? .birth(.required)
+        let id = begin(.promote(promotion))
+        add(
+            .promote(
+                id,
+                PromotionWork(
+                    term: state.promised.term, timeline: promotion.timeline,
+                    foreignTimelines: foreignTimelines(promotion),
+                    synchronousNames: rule.required > 0 ? rule.synchronousStandbyNames : standbySynchronousNames,
+                    emptiesNames: rule.required == 0, peers: promotion.peers)))
+    }
+
+    /// Used timelines above the candidate's own that are not its ancestors: without a file for each, PostgreSQL
+    /// would take a number that somebody else took.
+    private func foreignTimelines(_ promotion: Promotion) -> [Timeline] {
+        guard let own = prepared?.position.timeline ?? status?.position.timeline else { return [] }
+        guard own.rawValue + 1 < promotion.timeline.rawValue else { return [] }
+        return (own.rawValue + 1..<promotion.timeline.rawValue).map(Timeline.init(rawValue:))
+    }
+
+    // MARK: In office (R12, R23)
+
+    private mutating func govern(_ governance: Governance, _ version: RecordVersion) {
+        guard phase == .up, state.isPrimaryInOffice else { return }
+        let newest = governance.rules.last ?? .birth(.required)
+        if confirmation?.version != version {
+            // Only a change under way needs the names' full proof; afterwards they are in force already.
+            guard let status else { return }
+            if governance.rules.count > 1 || status.synchronousNames != newest.synchronousStandbyNames {
+                let id = begin(.applyRules(version: version, rules: governance.rules))
+                let leavesZero = (governance.rules.first?.required ?? 0) == 0 || status.synchronousNames.isEmpty
+                return add(
+                    .applyRules(
+                        id,
+                        RulesWork(
+                            synchronousNames: newest.synchronousStandbyNames,
+                            leavesZero: leavesZero && newest.required > 0, peers: governance.peers)))
+            }
+            confirmation = RuleConfirmation(version: version, barrier: status.insertLSN)
+            add(.report)
+        }
+        rules = governance.rules
+        openWhenReplicated()
+    }
+
+    /// Admits clients once, for each rule, k voters have flushed past the end of the recovery (R23).
+    private mutating func openWhenReplicated() {
+        guard let status, !status.inRecovery, state.isPrimaryInOffice, !rules.isEmpty else { return }
+        if opened { return }
+        if openingLSN == nil { openingLSN = status.insertLSN }
+        guard let openingLSN else { return }
+        let past = status.senders.filter { $0.usesOwnSlot && $0.flushLSN >= openingLSN }.map(\.applicationName)
+        let ready = rules.allSatisfy { rule in
+            guard rule.mode == .required else { return true }
+            let count = rule.voters.filter { past.contains($0.applicationName) }.count
+            return rule.required > 0 && count >= rule.required
+        }
+        guard ready else { return }
+        let id = begin(.open)
+        add(.openClients(id))
+    }
+}

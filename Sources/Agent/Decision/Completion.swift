@@ -1,0 +1,139 @@
+import ClusterModel
+
+/// What the end of each action changes.
+extension InstanceMachine {
+    mutating func completed(_ id: ActionID, _ outcome: Outcome, _ now: MonotonicInstant) {
+        if case .starting(let expected) = phase, expected == id { return startEnded(outcome, now) }
+        guard let work, work.id == id else {
+            return explain(.refused, "the outcome of action \(id) is ignored: it is not awaited any more")
+        }
+        self.work = nil
+        if case .failed(let reason) = outcome { return failed(work.kind, reason, now) }
+        failures = 0
+        fault = ""
+        switch (work.kind, outcome) {
+        case (.cut, .cut(let position)): cutEnded(position)
+        case (.follow(let plan), .following): followEnded(plan)
+        case (.promote(let promotion), .promoted(let timeline, let switchLSN, let forkLSN)):
+            promoted(promotion, timeline, switchLSN, forkLSN, now)
+        case (.applyRules(let version, let rules), .rulesApplied(let barrier)):
+            self.rules = rules
+            confirmation = RuleConfirmation(version: version, barrier: barrier)
+            explain(.rules, rule: "R12", "the names of record version \(version) are in force from \(barrier) on")
+        case (.open, .opened):
+            opened = true
+            explain(.opened, rule: "R23", "clients are admitted in term \(state.primaryOfTerm)")
+            if checkpointDue != nil { takeCheckpoint() }
+        case (.initialize, .initialized(let incarnation, let number)): initialized(incarnation, number)
+        case (.clone, .cloned(let incarnation, let number)):
+            directory = .present(number)
+            rejoining = true
+            persist {
+                $0.incarnation = incarnation
+                $0.tainted = false
+                $0.primaryOfTerm = .none
+                $0.releasedTerm = .none
+            }
+            explain(.rejoin, rule: "R14", "the copy is complete; this is incarnation \(incarnation)")
+        case (.rewind, .rewound):
+            rejoining = true
+            explain(.rejoin, rule: "R14", "rewound to the recorded history")
+        case (.inspect, .inspected(let facts)): stopped = facts
+        default: failed(work.kind, "the action ended with an outcome that is not its own", now)
+        }
+    }
+
+    private mutating func startEnded(_ outcome: Outcome, _ now: MonotonicInstant) {
+        switch outcome {
+        case .started:
+            phase = .up
+            failures = 0
+            fault = ""
+            stopped = nil
+            if state.isPrimaryInOffice { openingLSN = nil }
+        case .failed(let reason):
+            phase = .stopping(.immediate)
+            add(.stop(.immediate))
+            retryLater("could not start the server: \(reason)", now)
+        default: invariant(false, "a start ends as started or failed")
+        }
+    }
+
+    private mutating func cutEnded(_ position: WALPosition) {
+        guard case .standby = state.role else { return }
+        needsReplay = false
+        prepared = PreparedAnswer(term: state.promised.term, position: position)
+        explain(
+            .prepare, rule: "R6", "term \(state.promised.term) is promised: nothing reaches this server any more",
+            evidence: ["\(position)"])
+    }
+
+    private mutating func followEnded(_ plan: FollowPlan) {
+        prepared = nil
+        following = Following(term: state.promised.term, primary: plan.primary)
+        explain(.follow, rule: "R14", "following '\(plan.primary)' in term \(state.promised.term)")
+    }
+
+    private mutating func promoted(
+        _ promotion: Promotion, _ timeline: Timeline, _ switchLSN: LSN, _ forkLSN: LSN, _ now: MonotonicInstant
+    ) {
+        guard timeline == promotion.timeline else {
+            explain(
+                .fence, rule: "R13", "PostgreSQL took timeline \(timeline), not \(promotion.timeline): it is stopped")
+            fault = "the promotion took timeline \(timeline) instead of \(promotion.timeline)"
+            persist { $0.tainted = true }
+            return stop(.immediate)
+        }
+        self.promotion = PromotionResult(
+            term: state.primaryOfTerm, timeline: timeline, switchLSN: switchLSN, forkLSN: forkLSN)
+        openingLSN = switchLSN
+        prepared = nil
+        following = nil
+        // Soon in any case: a member that has to rewind before it can be the k-th voter waits for it.
+        checkpointDue = now + .milliseconds(300)
+        explain(
+            .promote, rule: "R13", "out of recovery on timeline \(timeline)",
+            evidence: ["left its parent at \(forkLSN)", "switch record ends by \(switchLSN)"])
+    }
+
+    private mutating func initialized(_ incarnation: Incarnation, _ number: SystemIdentifier) {
+        directory = .present(number)
+        persist {
+            $0.role = .primary
+            $0.incarnation = incarnation
+            $0.primaryOfTerm = $0.promised.term
+        }
+        explain(.birth, rule: "R24", "the first data directory is made: system identifier \(number)")
+    }
+
+    mutating func takeCheckpoint() {
+        checkpointDue = nil
+        add(.checkpoint)
+    }
+
+    private mutating func failed(_ kind: Work.Kind, _ reason: String, _ now: MonotonicInstant) {
+        switch kind {
+        case .promote:
+            explain(.fault, rule: "R13", "the promotion failed: \(reason)")
+            fault = "could not promote: \(reason)"
+            // From the trigger on it is a primary: it stops, and the term is given up.
+            stop(.immediate)
+        case .rewind:
+            retryLater("could not rewind: \(reason)", now)
+            // Twice is enough: WAL that is gone does not come back.
+            if failures >= 2, state.role == .rewinding {
+                persist {
+                    $0.role = .cloning
+                    $0.incarnation = nil
+                }
+            }
+        case .cut: retryLater("could not cut the receiver: \(reason)", now)
+        case .follow: retryLater("could not follow: \(reason)", now)
+        case .applyRules: retryLater("could not put the names in force: \(reason)", now)
+        case .open: retryLater("could not admit clients: \(reason)", now)
+        case .initialize: retryLater("could not initialize: \(reason)", now)
+        case .clone: retryLater("could not clone: \(reason)", now)
+        case .inspect: retryLater("could not read the control file: \(reason)", now)
+        }
+    }
+}

@@ -1,0 +1,40 @@
+import ClusterModel
+
+/// What the shell asks the machine about its own loops; no decision rests on these.
+extension InstanceMachine {
+    /// Something is awaited of the running server: it is worth looking often.
+    public var wantsCloseLook: Bool {
+        guard phase == .up else { return isStarting }
+        if let work, work.kind.needsServer { return true }
+        if rejoining { return true }
+        if state.isPrimaryInOffice { return !opened || rules.count > 1 }
+        if following != nil, status?.receiver?.status != "streaming" { return true }
+        return false
+    }
+
+    /// A poll makes sense.
+    public var expectsServer: Bool { phase == .up || isStarting }
+
+    public var isServerUp: Bool { phase == .up }
+
+    public var isPrimaryUp: Bool { phase == .up && state.isPrimaryInOffice && status?.inRecovery == false }
+
+    /// Whether the outcome of that action would be ignored.
+    public func awaitsNothing(of id: ActionID) -> Bool {
+        if case .starting(let awaited) = phase, awaited == id { return false }
+        return work?.id != id
+    }
+}
+
+extension InstanceAction {
+    /// The action's id, if its outcome is awaited.
+    public var id: ActionID? {
+        switch self {
+        case .start(let id, _, _), .cutReceiver(let id, _), .follow(let id, _, _), .promote(let id, _),
+            .applyRules(let id, _), .openClients(let id), .initialize(let id), .clone(let id, _),
+            .rewind(let id, _), .inspect(let id):
+            id
+        case .persist, .armLease, .stop, .checkpoint, .cancelWork, .report, .refuse, .explain: nil
+        }
+    }
+}

@@ -1,0 +1,131 @@
+public import ClusterModel
+
+/// Names one action whose outcome comes back as an event; a late or foreign outcome is told by it.
+public struct ActionID: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
+    public let rawValue: UInt64
+
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    public static func < (left: ActionID, right: ActionID) -> Bool { left.rawValue < right.rawValue }
+    public var description: String { "#\(rawValue)" }
+}
+
+/// Where a standby gets its WAL from.
+public struct Upstream: Hashable, Sendable {
+    public var primary: InstanceName
+    public var server: Endpoint
+    public var systemIdentifier: SystemIdentifier
+    /// Timeline that the primary is, or will be, on.
+    public var timeline: Timeline
+
+    public init(primary: InstanceName, server: Endpoint, systemIdentifier: SystemIdentifier, timeline: Timeline) {
+        self.primary = primary
+        self.server = server
+        self.systemIdentifier = systemIdentifier
+        self.timeline = timeline
+    }
+}
+
+/// What a standby's settings say about its upstream when the server is started.
+public enum StandbySource: Hashable, Sendable {
+    /// As the settings file says already.
+    case asConfigured
+    /// Cut: nothing reaches it (R6).
+    case nobody
+    case upstream(Upstream)
+}
+
+/// As what the server is started.
+public enum ServerLaunch: Hashable, Sendable {
+    /// Without `standby.signal`, names empty, clients shut out: only at birth (R24).
+    case firstPrimary
+    /// With `standby.signal` in place first (R5), names that match nobody, clients admitted as on any standby.
+    case standby(StandbySource)
+}
+
+/// How a server is stopped.
+public enum StopMode: String, Hashable, Sendable {
+    case fast
+    case immediate
+    /// SIGKILL to every descendant.
+    case kill
+}
+
+/// What a promotion does, in this order (R13): comment-only history files, names and closed client gate in
+/// force, client sessions and senders ended, trigger, wait until out of recovery.
+public struct PromotionWork: Hashable, Sendable {
+    public var term: Term
+    public var timeline: Timeline
+    /// Timelines above the server's own that are used, but not its ancestors: each gets a history file that
+    /// holds only a comment.
+    public var foreignTimelines: [Timeline]
+    /// Value of `synchronous_standby_names` before the trigger.
+    public var synchronousNames: String
+    /// Empty the names once the term has been checked: the new rule waits for nobody.
+    public var emptiesNames: Bool
+    public var peers: [MemberID]
+
+    public init(
+        term: Term, timeline: Timeline, foreignTimelines: [Timeline], synchronousNames: String, emptiesNames: Bool,
+        peers: [MemberID]
+    ) {
+        self.term = term
+        self.timeline = timeline
+        self.foreignTimelines = foreignTimelines
+        self.synchronousNames = synchronousNames
+        self.emptiesNames = emptiesNames
+        self.peers = peers
+    }
+}
+
+/// What a primary is to put in force (R12).
+public struct RulesWork: Hashable, Sendable {
+    public var synchronousNames: String
+    /// Commits waited for nobody until now: in force only after a checkpoint begun with the new names visible.
+    public var leavesZero: Bool
+    public var peers: [MemberID]
+
+    public init(synchronousNames: String, leavesZero: Bool, peers: [MemberID]) {
+        self.synchronousNames = synchronousNames
+        self.leavesZero = leavesZero
+        self.peers = peers
+    }
+}
+
+/// What the machine wants done. The order within one decision is a contract: each is done, and `persist` is on
+/// disk, before the next begins; where one fails the rest are dropped.
+public enum InstanceAction: Hashable, Sendable {
+    /// Write the state file durably. If that fails the shell starts over from disk.
+    case persist(InstanceState)
+    /// Hand the launcher the lease: it stops the server at the end, agent or no agent (R21).
+    case armLease(until: MonotonicInstant)
+    /// Write settings and signal files, start; `started` once a poll is answered.
+    case start(ActionID, ServerLaunch, peers: [MemberID])
+    /// Stop; the end is told by the event `serverDown`, also if nothing ran any more.
+    case stop(StopMode)
+    /// Empty the upstream, end the WAL receiver, see twice that there is none, read the position (R6).
+    ///
+    /// `waitForReplay`: the receiver did not run since the start, so replay must reach the end first.
+    case cutReceiver(ActionID, waitForReplay: Bool)
+    /// Point a running standby at an upstream.
+    case follow(ActionID, Upstream, peers: [MemberID])
+    case promote(ActionID, PromotionWork)
+    case applyRules(ActionID, RulesWork)
+    /// Admit clients, proven by a new connection (R23).
+    case openClients(ActionID)
+    /// CHECKPOINT in the background, so that others can rewind from here (R14).
+    case checkpoint
+    /// Make a data directory with a new incarnation (initdb into a sibling, swapped in).
+    case initialize(ActionID)
+    /// Base backup into a sibling, new incarnation, swapped in when complete.
+    case clone(ActionID, Upstream)
+    /// Recover, set the divergent WAL aside, `pg_rewind`, verify.
+    case rewind(ActionID, Upstream)
+    /// Read the control file of a server that is down.
+    case inspect(ActionID)
+    /// End the tool of a clone or rewind under way; its outcome is ignored.
+    case cancelWork(ActionID)
+    case report
+    case refuse(OrderRefusal)
+    case explain(Explanation)
+}

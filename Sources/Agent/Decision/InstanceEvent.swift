@@ -1,0 +1,77 @@
+public import ClusterModel
+
+/// What the launcher says about the server when the agent comes to it.
+public enum LauncherView: Hashable, Sendable {
+    case down
+    /// Running; with the remaining lease if one is armed.
+    case running(lease: Duration?)
+}
+
+/// Control file of a server that is down.
+///
+/// - SeeAlso: PostgreSQL manual, pg_controldata.
+public struct StoppedFacts: Hashable, Sendable {
+    public var systemIdentifier: SystemIdentifier
+    /// Timeline of the latest checkpoint, or the later one that recovery must reach.
+    public var timeline: Timeline
+    /// Shut down by itself, as primary or in recovery: nothing is left to replay.
+    public var cleanShutdown: Bool
+    /// Last ran outside recovery ("in production", "shut down").
+    public var wasPrimary: Bool
+    /// End of the last WAL record, if the shutdown was clean (never its start).
+    public var end: LSN
+
+    public init(
+        systemIdentifier: SystemIdentifier, timeline: Timeline, cleanShutdown: Bool, wasPrimary: Bool, end: LSN
+    ) {
+        self.systemIdentifier = systemIdentifier
+        self.timeline = timeline
+        self.cleanShutdown = cleanShutdown
+        self.wasPrimary = wasPrimary
+        self.end = end
+    }
+}
+
+/// How an action with an answer ended.
+public enum Outcome: Hashable, Sendable {
+    case started
+    case cut(WALPosition)
+    case following
+    case promoted(timeline: Timeline, switchLSN: LSN, forkLSN: LSN)
+    /// Names in force; the insert position read afterwards.
+    case rulesApplied(barrier: LSN)
+    case opened
+    case initialized(Incarnation, SystemIdentifier)
+    case cloned(Incarnation, SystemIdentifier)
+    /// A consistent standby of the upstream's history, not yet started.
+    case rewound
+    case inspected(StoppedFacts)
+    /// Did not work; what and why, in a sentence.
+    case failed(String)
+}
+
+/// What happens to an instance.
+public enum InstanceEvent: Hashable, Sendable {
+    /// The agent starts, or comes back to its launcher after losing it.
+    ///
+    /// - state: nil if there is no state file, or one that cannot be read.
+    /// - matches: the data directory carries the incarnation that the state file names.
+    case attached(state: InstanceState?, directory: DataDirectory, matches: Bool, server: LauncherView)
+    /// The launcher is gone, and with it every process of the server; orders wait until the next `attached`.
+    case launcherLost
+    case order(Order)
+    /// The controller answered the report that was sent at that moment of the own clock (R2).
+    case answered(ReportAnswer, sentAt: MonotonicInstant)
+    case observed(ServerStatus)
+    /// A poll missed its deadline.
+    case unobserved
+    /// Exit code of `pg_isready`: 0 accepting, 1 rejecting, 2 no answer, 3 no attempt.
+    case readiness(Int)
+    /// The postmaster is gone; stragglers are being ended.
+    case postmasterExited
+    /// No process of the server is left (R4).
+    case serverDown
+    case completed(ActionID, Outcome)
+    /// Time passed.
+    case tick
+}

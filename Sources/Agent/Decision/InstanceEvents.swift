@@ -1,0 +1,206 @@
+import ClusterModel
+
+/// What each event changes; what to do next is decided in `advance`.
+extension InstanceMachine {
+    mutating func attached(
+        _ found: InstanceState?, _ directory: DataDirectory, _ matches: Bool, _ server: LauncherView,
+        _ now: MonotonicInstant
+    ) {
+        self.directory = directory
+        work = nil
+        goal = .wait
+        retryAt = nil
+        var next = found ?? InstanceState()
+        // What was promised in this process's life stands even if the file says less.
+        if next.promised.term < state.promised.term { next.promised = state.promised }
+        state = next
+        if case .present = directory, !matches, state.role != .cloning, state.role != .initializing, !state.tainted {
+            persist {
+                $0.tainted = true
+                $0.incarnation = nil
+            }
+            explain(.fault, rule: "R5", "the data directory is not the one its state file knows: it is a new member")
+        }
+        if directory == .empty, state.role != .none, state.role != .cloning, state.role != .initializing {
+            explain(.fault, rule: "R5", "the data directory is gone: this is a new member")
+            persist {
+                $0.role = .none
+                $0.incarnation = nil
+                $0.tainted = false
+            }
+        }
+        switch server {
+        case .down:
+            phase = .down
+            forgetServer()
+            if downSince == nil { downSince = now }
+            releaseIfDown()
+        case .running(let remaining):
+            phase = .up
+            downSince = nil
+            // Whether its receiver ran is unknown: wait for replay to be sure.
+            needsReplay = true
+            // Only a complete copy was ever started.
+            rejoining = state.role == .cloning || state.role == .rewinding
+            armed = remaining != nil
+            if let remaining, state.isPrimaryInOffice {
+                lease = Lease(term: state.primaryOfTerm, end: now + remaining)
+            }
+        }
+    }
+
+    mutating func launcherLost() {
+        phase = .unknown
+        work = nil
+        forgetServer()
+    }
+
+    func isCurrentGrant(_ answer: ReportAnswer) -> Bool {
+        guard answer.stamp.term == state.promised.term else { return false }
+        if state.isPrimaryInOffice { return answer.stamp.term == state.primaryOfTerm }
+        switch goal {
+        case .lead, .initialize: return true
+        case .wait, .prepare, .govern, .follow: return false
+        }
+    }
+
+    mutating func answered(_ answer: ReportAnswer, _ sentAt: MonotonicInstant, _ now: MonotonicInstant) {
+        guard let duration = answer.lease, isCurrentGrant(answer) else { return }
+        // The grant is the controller's word on duration; never take more than was configured here.
+        let end = sentAt + min(duration, configuration.timings.leaseDuration)
+        if let lease, lease.term == answer.stamp.term, lease.end >= end { return }
+        guard end - configuration.timings.fenceBudget > now else { return }
+        lease = Lease(term: answer.stamp.term, end: end)
+        // A server being fenced stays fenced.
+        if state.isPrimaryInOffice, phase == .up || isStarting { arm() }
+    }
+
+    var isStarting: Bool { if case .starting = phase { true } else { false } }
+
+    mutating func arm() {
+        guard let lease else { return }
+        add(.armLease(until: lease.end))
+        armed = true
+    }
+
+    mutating func observed(_ status: ServerStatus, _ now: MonotonicInstant) {
+        // A poll that ended after the server did says nothing about what runs now.
+        guard phase == .up || isStarting else { return }
+        self.status = status
+        statusAt = now
+        missedPolls = 0
+        if status.receiver?.status == "streaming" { needsReplay = false }
+        guard phase == .up else { return }
+        rejoined(status)
+        if !status.inRecovery && !state.isPrimaryInOffice { foundRoguePrimary(status) }
+        if status.inRecovery || !status.clientsAdmitted { return }
+        // An agent that came back to an opened primary keeps it open: R23 was met before it opened.
+        if state.isPrimaryInOffice && work == nil { opened = true }
+    }
+
+    /// Counts again once it is a consistent standby; after a rewind, once it receives the recorded history (R6).
+    private mutating func rejoined(_ status: ServerStatus) {
+        guard rejoining, status.inRecovery else { return }
+        switch state.role {
+        case .cloning: break
+        case .rewinding:
+            guard case .follow(let plan) = goal, let receiver = status.receiver else { return }
+            guard receiver.status == "streaming", receiver.timeline == plan.history.last?.timeline else { return }
+        case .none, .initializing, .standby, .primary: return
+        }
+        rejoining = false
+        persist { $0.role = .standby }
+        explain(.rejoin, rule: "R14", "a consistent standby again")
+    }
+
+    private mutating func foundRoguePrimary(_ status: ServerStatus) {
+        explain(
+            .fence, rule: "R5", "the server is out of recovery without an order: it is stopped and will be rebuilt",
+            evidence: ["\(status.position)", "role \(state.role.rawValue), primary of term \(state.primaryOfTerm)"])
+        persist { $0.tainted = true }
+        fault = "the server took a timeline without an order"
+        stop(.immediate)
+    }
+
+    mutating func serverDown(_ now: MonotonicInstant) {
+        guard phase != .unknown else { return }
+        let expected: Bool = if case .stopping = phase { true } else { false }
+        if !expected {
+            explain(
+                .evidence, rule: "R4", "the server died: no process of it is left",
+                evidence: ["role \(state.role.rawValue)", "goal \(goalName)"])
+        }
+        let wasStarting = isStarting
+        phase = .down
+        stopDeadline = nil
+        forgetServer()
+        if downSince == nil { downSince = now }
+        if let work, work.kind.needsServer { self.work = nil }
+        releaseIfDown()
+        if !expected && state.role != .primary {
+            retryLater(wasStarting ? "the server died while it was starting: see its log" : "the server died", now)
+        }
+    }
+
+    /// Gives the term up for good once no process is left (R4).
+    mutating func releaseIfDown() {
+        guard phase == .down, state.isPrimaryInOffice else { return }
+        // A first primary that never came up may try again: nobody else holds data.
+        persist { $0.releasedTerm = $0.primaryOfTerm }
+        lease = nil
+        explain(.release, rule: "R4", "term \(state.primaryOfTerm) is released: no process is left and the gate is shut")
+    }
+
+    /// What was known of the running server is void once it is down.
+    mutating func forgetServer() {
+        status = nil
+        statusAt = nil
+        missedPolls = 0
+        prepared = nil
+        confirmation = nil
+        promotion = nil
+        following = nil
+        opened = false
+        openingLSN = nil
+        needsReplay = true
+        armed = false
+        stopped = nil
+        rules = []
+        checkpointDue = nil
+    }
+
+    mutating func stop(_ mode: StopMode) {
+        switch phase {
+        case .up, .starting: break
+        case .stopping(let current):
+            let harder = mode == .kill ? current != .kill : (mode == .immediate && current == .fast)
+            if !harder { return }
+        case .unknown, .down: return
+        }
+        if let work, work.kind.needsServer { self.work = nil }
+        phase = .stopping(mode)
+        stopDeadline = nil
+        add(.stop(mode))
+    }
+
+    var goalName: String {
+        switch goal {
+        case .wait: "wait"
+        case .initialize: "initialize"
+        case .prepare: "prepare"
+        case .lead: "promote"
+        case .govern: "govern"
+        case .follow(let plan): "follow \(plan.primary)"
+        }
+    }
+}
+
+extension Work.Kind {
+    /// Void once the server is down; the others run only while it is.
+    var needsServer: Bool {
+        switch self {
+        case .cut, .follow, .promote, .applyRules, .open: true
+        case .initialize, .clone, .rewind, .inspect: false
+        }
+    }
+}

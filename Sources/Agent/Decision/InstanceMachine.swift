@@ -1,0 +1,222 @@
+public import ClusterModel
+
+/// What an agent is told once, at its start.
+public struct InstanceConfiguration: Hashable, Sendable {
+    public var name: InstanceName
+    public var timings: Timings
+
+    public init(name: InstanceName, timings: Timings) {
+        self.name = name
+        self.timings = timings
+    }
+}
+
+/// What the latest accepted order wants of this instance.
+enum Goal: Hashable, Sendable {
+    /// Nothing was ordered since the agent came: a standby runs on as configured.
+    case wait
+    case initialize(Initialization)
+    case prepare(recover: Bool)
+    case lead(Promotion)
+    case govern(Governance, version: RecordVersion)
+    case follow(FollowPlan)
+
+    /// Whether this comes after the preparation of its own term.
+    var isBeyondPrepare: Bool {
+        switch self {
+        case .lead, .govern, .follow: true
+        case .wait, .initialize, .prepare: false
+        }
+    }
+}
+
+/// Where the server's processes are.
+enum ServerPhase: Hashable, Sendable {
+    /// No launcher: every process is gone with it, but no word of it yet.
+    case unknown
+    /// No process left, gate shut.
+    case down
+    case starting(ActionID)
+    case up
+    case stopping(StopMode)
+}
+
+/// Long work under way; one at a time, so that every step sees the end of the one before.
+struct Work: Hashable, Sendable {
+    enum Kind: Hashable, Sendable {
+        case cut, follow(FollowPlan), promote(Promotion), applyRules(version: RecordVersion, rules: [Rule]), open
+        case initialize, clone, rewind, inspect
+    }
+    var id: ActionID
+    var kind: Kind
+}
+
+/// A right to be primary that ends by itself (R2).
+struct Lease: Hashable, Sendable {
+    var term: Term
+    var end: MonotonicInstant
+}
+
+/// Decides for one instance: may its server run, as what, until when; follow, rewind or rebuild.
+///
+/// A value: the same events at the same moments give the same decisions, here and in the simulator.
+public struct InstanceMachine: Hashable, Sendable {
+    public let configuration: InstanceConfiguration
+    public internal(set) var state: InstanceState
+    var directory: DataDirectory = .empty
+    var phase: ServerPhase = .unknown
+    var goal: Goal = .wait
+    /// Term of the order that set the goal.
+    var goalTerm: Term = .none
+    var work: Work?
+    var lease: Lease?
+    /// Whether the launcher holds a lease timer for the running server.
+    var armed = false
+
+    var status: ServerStatus?
+    var statusAt: MonotonicInstant?
+    /// Polls missed in a row.
+    var missedPolls = 0
+    var isReady: Int?
+    var downSince: MonotonicInstant?
+    var stopped: StoppedFacts?
+
+    var prepared: PreparedAnswer?
+    var confirmation: RuleConfirmation?
+    var promotion: PromotionResult?
+    var following: Following?
+    var rules: [Rule] = []
+    var opened = false
+    /// R23's threshold: clients are admitted once enough voters have flushed past it.
+    var openingLSN: LSN?
+    /// The server was started by us and its receiver has not run since: replay must reach the end (R6).
+    var needsReplay = true
+    /// A clone or rewind is complete, but the server has not yet shown that it is a consistent standby.
+    var rejoining = false
+    /// When the new primary checkpoints at the latest, so that others can rewind from it.
+    var checkpointDue: MonotonicInstant?
+    var fault = ""
+    var retryAt: MonotonicInstant?
+    /// When a stop that has not ended is made harder.
+    var stopDeadline: MonotonicInstant?
+    var failures = 0
+
+    var lastID: UInt64 = 0
+    var lastSequence: UInt64 = 0
+    /// Actions of the decision being made; empty between decisions.
+    var actions: [InstanceAction] = []
+
+    public init(configuration: InstanceConfiguration) {
+        self.configuration = configuration
+        state = InstanceState()
+    }
+
+    /// Takes an event and says what to do, in order.
+    public mutating func handle(_ event: InstanceEvent, at now: MonotonicInstant) -> [InstanceAction] {
+        actions = []
+        let before = outline
+        switch event {
+        case .attached(let found, let directory, let matches, let server):
+            attached(found, directory, matches, server, now)
+        case .launcherLost: launcherLost()
+        case .order(let order): take(order, now)
+        case .answered(let answer, let sentAt): answered(answer, sentAt, now)
+        case .observed(let status): observed(status, now)
+        case .unobserved: if phase == .up { missedPolls += 1 }
+        case .readiness(let code): isReady = code
+        case .postmasterExited: if downSince == nil { downSince = now }
+        case .serverDown: serverDown(now)
+        case .completed(let id, let outcome): completed(id, outcome, now)
+        case .tick: break
+        }
+        advance(now)
+        hardenStop(now)
+        checkInvariants(now)
+        if outline != before { add(.report) }
+        defer { actions = [] }
+        return actions
+    }
+
+    /// The moment by which the machine wants a tick; nil if no time matters.
+    public func wakeAt(after now: MonotonicInstant) -> MonotonicInstant? {
+        var moments: [MonotonicInstant] = []
+        if let lease, state.isPrimaryInOffice, phase != .down {
+            moments += [lease.end - configuration.timings.fenceBudget, lease.end]
+        }
+        if let retryAt { moments.append(retryAt) }
+        if let stopDeadline { moments.append(stopDeadline) }
+        if let checkpointDue { moments.append(checkpointDue) }
+        return moments.filter { $0 > now }.min()
+    }
+
+    /// This instance in its present incarnation.
+    var member: MemberID? {
+        state.incarnation.map { MemberID(name: configuration.name, incarnation: $0) }
+    }
+
+    mutating func add(_ action: InstanceAction) { actions.append(action) }
+
+    mutating func explain(_ kind: Explanation.Kind, rule: String = "", _ text: String, evidence: [String] = []) {
+        add(.explain(Explanation(kind, rule: rule, text, evidence: evidence)))
+    }
+
+    mutating func persist(_ change: (inout InstanceState) -> Void) {
+        let before = state
+        change(&state)
+        invariant(state.promised.term >= before.promised.term, "a promise never falls (I2)")
+        if state != before { add(.persist(state)) }
+    }
+
+    mutating func begin(_ kind: Work.Kind) -> ActionID {
+        lastID += 1
+        let id = ActionID(rawValue: lastID)
+        work = Work(id: id, kind: kind)
+        return id
+    }
+
+    mutating func retryLater(_ reason: String, _ now: MonotonicInstant) {
+        failures += 1
+        fault = reason
+        let seconds = min(30, 1 << min(failures - 1, 5))
+        retryAt = now + .milliseconds(failures == 1 ? 250 : seconds * 1000)
+        explain(.fault, "\(reason); next try in \(failures == 1 ? "250 ms" : "\(seconds) s")")
+    }
+
+    private func checkInvariants(_ now: MonotonicInstant) {
+        for action in actions {
+            if case .start(_, .firstPrimary, _) = action {
+                invariant(state.isPrimaryInOffice && leaseIsLive(now), "a gate opens as primary only under a lease (I4)")
+            }
+            if case .promote = action {
+                invariant(state.isPrimaryInOffice && leaseIsLive(now), "a promotion only under a lease (I4)")
+                invariant(state.promised.term == state.primaryOfTerm, "a promotion only in the promised term (R1)")
+            }
+        }
+    }
+
+    func leaseIsLive(_ now: MonotonicInstant) -> Bool {
+        guard let lease, lease.term == state.primaryOfTerm || lease.term == state.promised.term else { return false }
+        return now < lease.end - configuration.timings.fenceBudget
+    }
+
+    /// What a change of must be told at once.
+    private var outline: Outline {
+        Outline(
+            state: state, server: serverState, prepared: prepared, confirmation: confirmation, promotion: promotion,
+            following: following, opened: opened, fault: fault,
+            receiving: status?.receiver?.status == "streaming"
+        )
+    }
+
+    private struct Outline: Equatable {
+        var state: InstanceState
+        var server: ServerState
+        var prepared: PreparedAnswer?
+        var confirmation: RuleConfirmation?
+        var promotion: PromotionResult?
+        var following: Following?
+        var opened: Bool
+        var fault: String
+        var receiving: Bool
+    }
+}

@@ -1,0 +1,131 @@
+import ClusterModel
+
+/// How an instance's own WAL relates to the recorded history.
+enum Ancestry: Hashable, Sendable {
+    /// Its WAL is a beginning of the primary's.
+    case prefix
+    /// It goes past a fork, or lies on a branch that was left.
+    case diverged(String)
+    /// It took a timeline that the record never gave.
+    case unknown(String)
+}
+
+/// Judges a position by the whole recorded chain, never by (timeline, LSN) alone (R14).
+func ancestry(of position: WALPosition, in history: [Primacy]) -> Ancestry {
+    guard let last = history.last else { return .unknown("the record has no history") }
+    if position.timeline == last.timeline { return .prefix }
+    var child = last
+    while child.parent != .none {
+        if child.parent == position.timeline {
+            if position.lsn <= child.forkLSN { return .prefix }
+            return .diverged(
+                "its WAL goes to \(position.lsn), timeline \(child.timeline) left timeline \(child.parent) at "
+                    + "\(child.forkLSN)")
+        }
+        guard let parent = history.last(where: { $0.timeline == child.parent && $0.timeline < child.timeline }) else {
+            break
+        }
+        child = parent
+    }
+    if history.contains(where: { $0.timeline == position.timeline }) {
+        return .diverged("timeline \(position.timeline) was left by the recorded history")
+    }
+    return .unknown("timeline \(position.timeline) is not in the recorded history")
+}
+
+/// Becoming a standby of the recorded primary: follow, rewind or rebuild (R14).
+extension InstanceMachine {
+    mutating func follow(_ plan: FollowPlan) {
+        let upstream = Upstream(
+            primary: plan.primary, server: plan.server, systemIdentifier: plan.systemIdentifier,
+            timeline: plan.history.last?.timeline ?? .first)
+        if plan.discard != nil && plan.discard == state.incarnation {
+            return rebuild(upstream, "it was told to")
+        }
+        switch state.role {
+        case .cloning where rejoining, .rewinding where rejoining:
+            // Started once; counts when it has shown itself consistent.
+            if phase == .down { start(.standby(.upstream(upstream)), peers: plan.peers) }
+        case .none: rebuild(upstream, "there is no data")
+        case .initializing, .cloning: rebuild(upstream, "an earlier copy was not finished")
+        case .rewinding: rewind(upstream, "an earlier rewind was not finished")
+        case _ where state.tainted: rebuild(upstream, "its data took a timeline without an order")
+        case .primary where state.isPrimaryInOffice:
+            explain(
+                .fence, rule: "R14",
+                "'\(plan.primary)' is primary of term \(state.promised.term): this server stops")
+            stop(.immediate)
+        case .primary: rejoinFormerPrimary(plan, upstream)
+        case .standby: rejoinStandby(plan, upstream)
+        }
+    }
+
+    private mutating func rejoinFormerPrimary(_ plan: FollowPlan, _ upstream: Upstream) {
+        guard phase == .down else { return stop(.immediate) }
+        guard let stopped else {
+            let id = begin(.inspect)
+            return add(.inspect(id))
+        }
+        if stopped.cleanShutdown {
+            let position = WALPosition(timeline: stopped.timeline, lsn: stopped.end)
+            switch ancestry(of: position, in: plan.history) {
+            case .prefix:
+                persist { $0.role = .standby }
+                return start(.standby(.upstream(upstream)), peers: plan.peers)
+            case .unknown(let reason): return rebuild(upstream, reason)
+            case .diverged(let reason): return rewind(upstream, reason)
+            }
+        }
+        switch ancestry(of: WALPosition(timeline: stopped.timeline, lsn: .zero), in: plan.history) {
+        case .unknown(let reason): rebuild(upstream, reason)
+        case .prefix, .diverged: rewind(upstream, "the former primary did not shut down cleanly")
+        }
+    }
+
+    private mutating func rejoinStandby(_ plan: FollowPlan, _ upstream: Upstream) {
+        guard phase == .up else {
+            if stopped == nil {
+                let id = begin(.inspect)
+                return add(.inspect(id))
+            }
+            if stopped?.wasPrimary == true && state.primaryOfTerm == .none {
+                persist { $0.tainted = true }
+                return rebuild(upstream, "the standby ran as primary without an order")
+            }
+            return start(.standby(.upstream(upstream)), peers: plan.peers)
+        }
+        guard let status else { return }
+        switch ancestry(of: status.position, in: plan.history) {
+        case .prefix:
+            let wanted = Following(term: state.promised.term, primary: plan.primary)
+            guard following != wanted else { return }
+            let id = begin(.follow(plan))
+            add(.follow(id, upstream, peers: plan.peers))
+        case .diverged(let reason):
+            explain(.rejoin, rule: "R14", "this standby must be rewound: \(reason)")
+            persist { $0.role = .rewinding }
+            stop(.fast)
+        case .unknown(let reason): rebuild(upstream, reason)
+        }
+    }
+
+    private mutating func rewind(_ upstream: Upstream, _ reason: String) {
+        if phase == .up { return stop(.fast) }
+        explain(.rejoin, rule: "R14", "rewinding to '\(upstream.primary)': \(reason)")
+        persist { $0.role = .rewinding }
+        let id = begin(.rewind)
+        add(.rewind(id, upstream))
+    }
+
+    mutating func rebuild(_ upstream: Upstream, _ reason: String) {
+        if phase == .up { return stop(.fast) }
+        rejoining = false
+        explain(.rejoin, rule: "R14", "making a new copy of '\(upstream.primary)': \(reason)")
+        persist {
+            $0.role = .cloning
+            $0.incarnation = nil
+        }
+        let id = begin(.clone)
+        add(.clone(id, upstream))
+    }
+}

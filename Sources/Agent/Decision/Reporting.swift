@@ -1,0 +1,58 @@
+public import ClusterModel
+
+extension InstanceMachine {
+    /// The whole state as of `now`, numbered; the shell adds what no decision rests on (free space).
+    public mutating func report(at now: MonotonicInstant) -> InstanceReport {
+        lastSequence += 1
+        var report = InstanceReport(
+            sequence: lastSequence, state: state, directory: directory, server: serverState)
+        report.status = status
+        report.statusAge = statusAt.map { now - $0 } ?? .zero
+        report.stoppedTimeline = stopped?.timeline
+        report.prepared = prepared
+        report.confirmation = confirmation
+        report.promotion = promotion
+        report.following = following
+        report.rules = state.isPrimaryInOffice ? rules : []
+        report.opened = opened
+        report.activity = activity
+        report.downFor = phase == .down ? downSince.map { now - $0 } : nil
+        report.isReady = isReady
+        report.fault = fault
+        return report
+    }
+
+    var serverState: ServerState {
+        switch phase {
+        case .unknown, .down: return .down
+        case .starting: return .starting
+        case .stopping: return .stopping
+        case .up:
+            if missedPolls >= 3 { return .unresponsive }
+            if case .promote = work?.kind { return .promoting }
+            guard let status else { return .starting }
+            return status.inRecovery ? .standby : .primary
+        }
+    }
+
+    private var activity: String {
+        switch work?.kind {
+        case .initialize: "initializing"
+        case .clone: "cloning"
+        case .rewind: "rewinding"
+        case .promote: "promoting"
+        case .cut: "cutting the receiver"
+        case .none, .follow, .applyRules, .open, .inspect: ""
+        }
+    }
+
+    /// Members that get a slot here, as last ordered.
+    public var peers: [MemberID] {
+        switch goal {
+        case .lead(let promotion): promotion.peers
+        case .govern(let governance, _): governance.peers
+        case .follow(let plan): plan.peers
+        case .wait, .initialize, .prepare: []
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import AgentRuntime
+import ArgumentParser
+import Configuration
+import Logging
+import Platform
+import Telemetry
+
+/// Parses arguments, then runs the agent until it is told to stop.
+@main
+struct AgentCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "understudy-agent",
+        abstract: "Stands beside one PostgreSQL server: reports its state, promotes, follows, fences, rebuilds it.",
+        discussion: """
+            Every key of the YAML file is also a flag and an environment variable: postgres.socketFolder is
+            --postgres-socket-folder and UNDERSTUDY_POSTGRES_SOCKET_FOLDER. A flag wins over the environment, the
+            environment over the file. Settings and access rules of PostgreSQL stand only in the file.
+
+            Example:
+              understudy-launcher --data-folder /var/lib/understudy/one --socket /run/understudy/one.sock &
+              understudy-agent --config agent.yaml
+
+            Example of a file:
+              cluster: orders
+              instance: one
+              controllers: ["10.0.0.9:7432"]
+              certificates: /etc/understudy/one        # ca.pem, certificate.pem, key.pem
+              launcherSocket: /run/understudy/one.sock
+              dataFolder: /var/lib/understudy/one      # as given to the launcher
+              postgres:
+                server: 10.0.0.1:5432                  # where the other servers reach this one
+                socketFolder: /run/understudy
+                replicationPasswordFile: /etc/understudy/replication-password   # the same on all instances
+                settings: {shared_buffers: 1GB}
+                accessRules: ["host all all 10.0.0.0/8 scram-sha-256"]
+
+            Exit codes: 0 told to stop, 1 failed, 2 wrong usage or configuration.
+            """,
+        version: softwareVersion)
+
+    @Option(help: "YAML file to read.") var config: String?
+    @Option(help: "Name of the cluster.") var cluster: String?
+    @Option(help: "Name of this instance.") var instance: String?
+    @Option(help: "Controllers, host:port, separated by commas.") var controllers: String?
+    @Option(help: "Folder with ca.pem, certificate.pem and key.pem.") var certificates: String?
+    @Option(help: "Socket of the launcher beside this agent.") var launcherSocket: String?
+    @Option(help: "Data folder given to the launcher.") var dataFolder: String?
+    @Option(help: "Where others reach the server, host:port.") var postgresServer: String?
+    @Option(help: "Value of listen_addresses; the server's own host if not given.") var postgresListenAddresses: String?
+    @Option(help: "Folder of the server's Unix socket.") var postgresSocketFolder: String?
+    @Option(help: "Superuser of the database.") var postgresSuperuser: String?
+    @Option(help: "File with the password of the replication role.") var postgresReplicationPasswordFile: String?
+    @Option(help: "WAL kept so that a failed primary can be rewound.") var postgresWalKeepSize: String?
+    @Option(help: "trace, debug, info, notice, warning or error.") var logLevel: String?
+    @Option(help: "Longest time between two reports.") var timingsReportInterval: String?
+    @Option(help: "How long a primary may run on one grant.") var timingsLeaseDuration: String?
+    @Option(help: "Part of the lease kept for stopping.") var timingsFenceBudget: String?
+
+    private var flags: [String: String] {
+        let given: [(String, String?)] = [
+            ("cluster", cluster), ("instance", instance), ("controllers", controllers),
+            ("certificates", certificates), ("launcherSocket", launcherSocket), ("dataFolder", dataFolder),
+            ("postgres.server", postgresServer), ("postgres.listenAddresses", postgresListenAddresses),
+            ("postgres.socketFolder", postgresSocketFolder), ("postgres.superuser", postgresSuperuser),
+            ("postgres.replicationPasswordFile", postgresReplicationPasswordFile),
+            ("postgres.walKeepSize", postgresWalKeepSize), ("logLevel", logLevel),
+            ("timings.reportInterval", timingsReportInterval), ("timings.leaseDuration", timingsLeaseDuration),
+            ("timings.fenceBudget", timingsFenceBudget),
+        ]
+        return Dictionary(uniqueKeysWithValues: given.compactMap { key, value in value.map { (key, $0) } })
+    }
+
+    func run() async throws {
+        let configuration: AgentConfiguration
+        do {
+            let reader = try ConfigurationReader.open(
+                file: config, flags: flags, environment: ProcessEnvironment.variables)
+            configuration = try AgentConfiguration(reader)
+        } catch {
+            StandardError.write("understudy-agent: \(error)")
+            throw ExitCode(2)
+        }
+        bootstrapLogging(level: configuration.logLevel)
+        Signals.ignoreBrokenPipes()
+        var logger = Logger(label: "understudy-agent")
+        logger[metadataKey: LogKey.cluster] = "\(configuration.cluster)"
+        logger[metadataKey: LogKey.instance] = "\(configuration.instance)"
+        do {
+            let signals = try Signals.stream([Signals.terminate, Signals.interrupt])
+            let shell = try AgentShell(configuration, version: softwareVersion, logger: logger)
+            try await runUntilSignalled(signals, logger: logger) { await shell.run() }
+        } catch {
+            StandardError.write("understudy-agent: \(error)")
+            throw ExitCode(1)
+        }
+    }
+}

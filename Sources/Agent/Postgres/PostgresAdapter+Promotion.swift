@@ -1,0 +1,139 @@
+import ClusterModel
+public import InstanceDecision
+import LauncherClient
+import LauncherProtocol
+import PostgresDriver
+
+/// Becoming a primary (R13).
+extension PostgresAdapter {
+    /// Prepares the ground, triggers, and waits until the server is out of recovery.
+    ///
+    /// Idempotent: where the server is out of recovery already, only the facts are read.
+    public func promote(_ work: PromotionWork) async -> Outcome {
+        await outcome(of: "promote to timeline \(work.timeline)") { () throws(WorkError) in
+            slotTask?.cancel()
+            let session = try await session()
+            if try await isInRecovery(session) {
+                try await concurrently([
+                    { () throws(WorkError) in try await self.placeComments(work) },
+                    { () throws(WorkError) in try await self.createSlots(for: work.peers) },
+                    { () throws(WorkError) in try await self.prepareToOpen(work) },
+                ])
+                try await endClients(session)
+                try await endSenders(session)
+                try await resumeReplay(session)
+                try await trigger(session)
+                // Those that slipped in by the old access file while it was being replaced.
+                try await endClients(session)
+            }
+            let facts = try await facts(session)
+            if facts.timeline == work.timeline, work.emptiesNames {
+                var new = steering
+                new.names = ""
+                try await write(new)
+                try await signal(Self.hangUp)
+                try await awaitSettings(session)
+            }
+            namesInForce = steering.names
+            return .promoted(timeline: facts.timeline, switchLSN: facts.end, forkLSN: facts.fork)
+        }
+    }
+
+    private func isInRecovery(_ session: PostgresSession) async throws(WorkError) -> Bool {
+        try await ask(session, "SELECT pg_is_in_recovery()").first() == "t"
+    }
+
+    /// History files without a history: PostgreSQL takes the next id above them and follows none of them.
+    private func placeComments(_ work: PromotionWork) async throws(WorkError) {
+        if work.foreignTimelines.isEmpty { return }
+        let folder = InstanceLayout.inside("pg_wal")
+        let entries = try await launch { (l) throws(LauncherError) in try await l.list(folder) }
+        let there = Set(entries.map(\.name))
+        let missing = work.foreignTimelines.map(historyName).filter { !there.contains($0) }
+        try await concurrently(
+            missing.map { name in
+                { () throws(WorkError) in try await self.place("\(folder)/\(name)", "# Taken by another instance.\n") }
+            })
+    }
+
+    private func historyName(_ timeline: Timeline) -> String {
+        let digits = String(timeline.rawValue, radix: 16, uppercase: true)
+        return String(repeating: "0", count: 8 - digits.utf8.count) + digits + ".history"
+    }
+
+    /// Names in force and clients shut out, both shown by a new connection.
+    private func prepareToOpen(_ work: PromotionWork) async throws(WorkError) {
+        var new = steering
+        new.connection = ""
+        new.names = work.synchronousNames
+        new.gate = .fresh(open: false)
+        new.liftsDelay = true
+        try await write(new)
+        try await signal(Self.hangUp)
+        try await proveByNewConnection()
+    }
+
+    /// Ends every session but the agent's own, which come through the Unix socket as the superuser.
+    func endClients(_ session: PostgresSession) async throws(WorkError) {
+        try await ask(
+            session,
+            """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' \
+            AND pid <> pg_backend_pid() AND NOT (application_name = $1 AND client_addr IS NULL AND usename = $2)
+            """, [Self.applicationName, configuration.superuser])
+    }
+
+    private func endSenders(_ session: PostgresSession) async throws(WorkError) {
+        let query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name <> '"
+            + Self.applicationName + "'"
+        let old = Set(try await processIDs(session, query))
+        if old.isEmpty { return }
+        try await ask(
+            session, "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid",
+            ["{" + old.sorted().map(String.init).joined(separator: ",") + "}"])
+        let end = Limit(.seconds(5))
+        while !old.isDisjoint(with: try await processIDs(session, query)) {
+            if end.isOver { throw WorkError("senders do not end, though they were told to") }
+            try await pause(.milliseconds(1))
+        }
+    }
+
+    private func trigger(_ session: PostgresSession) async throws(WorkError) {
+        let leaseRequired = configuration.requiresLease
+        let end = Limit(.seconds(60))
+        // A request can fall into a gap of the startup process: it is repeated, which does no harm.
+        while true {
+            _ = try await launch { (l) throws(LauncherError) in try await l.promote(leaseRequired: leaseRequired) }
+            let again = Limit(.seconds(1))
+            while !again.isOver {
+                if try await !isInRecovery(session) {
+                    _ = try? await launcher.clearPromote()
+                    return
+                }
+                try await pause(.milliseconds(2))
+            }
+            if end.isOver { throw WorkError("the server is still in recovery a minute after the trigger") }
+        }
+    }
+
+    private func facts(
+        _ session: PostgresSession
+    ) async throws(WorkError) -> (timeline: Timeline, end: LSN, fork: LSN) {
+        let result = try await ask(
+            session,
+            "SELECT pg_current_wal_insert_lsn(), substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)")
+        guard let end = result.first(0).flatMap({ LSN($0) }),
+            let number = result.first(1).flatMap({ UInt32($0, radix: 16) })
+        else { throw WorkError("the server names no timeline") }
+        let timeline = Timeline(rawValue: number)
+        let history = try await readText(InstanceLayout.inside("pg_wal") + "/" + historyName(timeline))
+        return (timeline, end, history.map(forkLSN) ?? .zero)
+    }
+
+    /// The last line of a history file: parent, where it ended, why.
+    private func forkLSN(_ history: String) -> LSN {
+        let lines = history.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("#") }
+        let words = lines.last?.split(whereSeparator: \.isWhitespace) ?? []
+        return words.count >= 2 ? LSN(words[1]) ?? .zero : .zero
+    }
+}

@@ -1,0 +1,199 @@
+public import ClusterModel
+public import InstanceDecision
+public import LauncherClient
+import LauncherProtocol
+import PostgresDriver
+
+/// What an agent finds when it comes to its launcher.
+public struct Attachment: Hashable, Sendable {
+    /// Nil if there is no state file, or one that cannot be read.
+    public var state: InstanceState?
+    /// Why the state file cannot be read; empty if it can, or is not there.
+    public var stateFault: String
+    public var directory: DataDirectory
+    /// The data directory carries the incarnation that the state file names.
+    public var matches: Bool
+    public var server: LauncherView
+}
+
+/// Makes one PostgreSQL server do what the instance's machine decides.
+///
+/// Files and processes go through the launcher, which may run as another user; SQL goes through libpq. A procedure
+/// never throws: it ends in an `Outcome`. Cancelling its task ends it, tools included.
+public actor PostgresAdapter {
+    /// What this adapter was made with.
+    public let configuration: PostgresConfiguration
+    let launcher: LauncherClient
+
+    var incarnation: Incarnation?
+    var systemIdentifier: SystemIdentifier?
+    var steering = Steering()
+    /// For procedures.
+    var working: PostgresSession?
+    /// For polls: a prepared statement, and on a standby replication commands.
+    var observing: PostgresSession?
+    var identifying: PostgresSession?
+    var beating: PostgresSession?
+    var lastBeat: ContinuousClock.Instant?
+    var demandedCapacity: CapacitySettings?
+    var capacityReadAt: ContinuousClock.Instant?
+    var peers: [MemberID] = []
+    var slotsTendedAt: ContinuousClock.Instant?
+    var slotTarget: LSN = .zero
+    var staleSlots: [String: ContinuousClock.Instant] = [:]
+    /// Names that are known to be in force in every process of the running server.
+    var namesInForce: String?
+    var slotTask: Task<Void, Never>?
+    /// The user's access rules were found good by this server; they do not change in an adapter's life.
+    var areRulesAccepted = false
+
+    /// What long work is under way, such as `cloning: 120 of 300 MB`; empty if none.
+    public internal(set) var activity = ""
+    /// What is wrong without keeping the server from running, such as a refused access rule; empty if nothing.
+    public internal(set) var fault = ""
+
+    /// Creates an adapter; the launcher's client is connected by its owner.
+    public init(configuration: PostgresConfiguration, launcher: LauncherClient) {
+        self.configuration = configuration
+        self.launcher = launcher
+    }
+
+    deinit { slotTask?.cancel() }
+
+    // MARK: State
+
+    /// Looks at what is there: state file, data directory, server.
+    ///
+    /// - Throws: `AdapterError` if the launcher does not answer; never a guess then.
+    public func attach() async throws(AdapterError) -> Attachment {
+        do throws(WorkError) {
+            forgetServer()
+            let (state, stateFault) = try await readState()
+            let directory = try await readDirectory()
+            let written = try await readText(InstanceLayout.inside(InstanceLayout.incarnationFile))
+            let found = written.flatMap { Incarnation($0.filter { !$0.isWhitespace }) }
+            incarnation = found
+            if let text = try await readText(InstanceLayout.inside(InstanceLayout.settingsFile)) {
+                steering = SettingsFile.parse(text) ?? Steering()
+            }
+            let view = try await readServer()
+            removeReplaced()
+            return Attachment(
+                state: state, stateFault: stateFault, directory: directory,
+                matches: found != nil && found == state?.incarnation, server: view)
+        } catch {
+            throw AdapterError(text: "could not look at the instance: \(error)")
+        }
+    }
+
+    /// Writes the state file durably; done when this returns.
+    public func persist(_ state: InstanceState) async throws(AdapterError) {
+        do throws(WorkError) {
+            try await place(InstanceLayout.state, StateFile.compose(state))
+        } catch {
+            throw AdapterError(text: "could not write the state file: \(error)")
+        }
+    }
+
+    /// Free bytes on the volume of the data directory; nil if nobody can say.
+    public func freeSpace() async -> UInt64? {
+        try? await launcher.space("").availableBytes
+    }
+
+    /// Sessions of a server that is gone, and what was known of it.
+    ///
+    /// Called by the owner when the server is down, too.
+    public func forgetServer() {
+        for session in [working, observing, identifying, beating] { session?.close() }
+        (working, observing, identifying, beating) = (nil, nil, nil, nil)
+        lastBeat = nil
+        namesInForce = nil
+        slotTarget = .zero
+        slotTask?.cancel()
+    }
+
+    /// Stops the server; that it is down is told by the launcher.
+    ///
+    /// - Returns: Why it was not even begun; nil if it was.
+    public func stop(_ mode: InstanceDecision.StopMode) async -> String? {
+        let mode: LauncherProtocol.StopMode =
+            switch mode {
+            case .fast: .fast
+            case .immediate: .immediate
+            case .kill: .kill
+            }
+        do throws(LauncherError) {
+            try await launcher.stop(mode)
+            return nil
+        } catch {
+            return error.message
+        }
+    }
+
+    private func readState() async throws(WorkError) -> (InstanceState?, String) {
+        guard let text = try await readText(InstanceLayout.state, limit: 64 << 10) else { return (nil, "") }
+        do throws(StateFile.Unreadable) {
+            return (try StateFile.parse(text), "")
+        } catch {
+            return (nil, "could not read the state file: \(error.reason)")
+        }
+    }
+
+    private func readDirectory() async throws(WorkError) -> DataDirectory {
+        guard let entry = try await launch({ (l) throws(LauncherError) in try await l.inspect(InstanceLayout.data) })
+        else { return .empty }
+        guard entry.kind == .folder else { return .foreign(reason: "pgdata is no folder") }
+        let entries = try await launch { (l) throws(LauncherError) in try await l.list(InstanceLayout.data) }
+        if entries.isEmpty { return .empty }
+        guard entries.contains(where: { $0.name == "PG_VERSION" }) else {
+            return .foreign(reason: "pgdata holds something, but no PG_VERSION")
+        }
+        do throws(WorkError) {
+            let data = try await controlData(of: InstanceLayout.data)
+            guard let identifier = data.systemIdentifier else {
+                return .foreign(reason: "pgdata/global/pg_control names no system identifier")
+            }
+            systemIdentifier = identifier
+            return .present(identifier)
+        } catch {
+            return .foreign(reason: "\(error)")
+        }
+    }
+
+    private func readServer() async throws(WorkError) -> LauncherView {
+        let status = try await launch { (l) throws(LauncherError) in try await l.status() }
+        if case .down = status.server { return .down }
+        return .running(lease: status.leaseRemainingMilliseconds.map { .milliseconds(Int64(clamping: $0)) })
+    }
+
+    /// What an exchange of directories left behind, if a crash came in between.
+    private func removeReplaced() {
+        let launcher = launcher
+        Task { _ = try? await launcher.removeTree(InstanceLayout.replaced) }
+    }
+
+    /// This instance in its incarnation.
+    func member() throws(WorkError) -> MemberID {
+        guard let incarnation else {
+            throw WorkError("the data directory has no incarnation: it must be initialized or cloned first")
+        }
+        return MemberID(name: configuration.name, incarnation: incarnation)
+    }
+
+    /// Runs a procedure and turns what it throws into an outcome.
+    func outcome(of work: String, _ body: () async throws(WorkError) -> Outcome) async -> Outcome {
+        do throws(WorkError) {
+            return try await body()
+        } catch {
+            return .failed("could not \(work): \(error)")
+        }
+    }
+}
+
+/// Why the adapter cannot even say what is there.
+public struct AdapterError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// One sentence for a person.
+    public let text: String
+
+    public var description: String { text }
+}

@@ -1,0 +1,124 @@
+import ClusterModel
+
+/// The agent's state file: one flat object of JSON, with the version of its format.
+enum StateFile {
+    /// Highest version that this program understands.
+    static let version: UInt64 = 1
+
+    /// Why a file is not taken for a state.
+    struct Unreadable: Error, Hashable, Sendable {
+        let reason: String
+    }
+
+    /// The whole file.
+    static func compose(_ state: InstanceState) -> String {
+        let incarnation = state.incarnation.map { "\"\($0.text)\"" } ?? "null"
+        return """
+            {
+              "version": \(version),
+              "incarnation": \(incarnation),
+              "promisedTerm": \(state.promised.term),
+              "promisedVersion": \(state.promised.version),
+              "role": "\(state.role.rawValue)",
+              "primaryOfTerm": \(state.primaryOfTerm),
+              "releasedTerm": \(state.releasedTerm),
+              "tainted": \(state.tainted)
+            }
+
+            """
+    }
+
+    /// Reads a file; every field must be there.
+    static func parse(_ text: String) throws(Unreadable) -> InstanceState {
+        let fields = try FlatObject.parse(text)
+        guard case .number(let found) = fields["version"] else { throw Unreadable(reason: "it names no version") }
+        guard found == version else {
+            throw Unreadable(reason: "its version is \(found), this program knows version \(version)")
+        }
+        var state = InstanceState()
+        switch fields["incarnation"] {
+        case .null: state.incarnation = nil
+        case .text(let text):
+            guard let incarnation = Incarnation(text) else { throw Unreadable(reason: "its incarnation is garbled") }
+            state.incarnation = incarnation
+        default: throw Unreadable(reason: "it names no incarnation")
+        }
+        guard case .text(let role) = fields["role"], let role = DurableRole(rawValue: role) else {
+            throw Unreadable(reason: "its role is unknown")
+        }
+        guard case .flag(let tainted) = fields["tainted"] else { throw Unreadable(reason: "'tainted' is missing") }
+        state.role = role
+        state.tainted = tainted
+        state.promised.term = Term(rawValue: try number("promisedTerm", fields))
+        state.promised.version = RecordVersion(rawValue: try number("promisedVersion", fields))
+        state.primaryOfTerm = Term(rawValue: try number("primaryOfTerm", fields))
+        state.releasedTerm = Term(rawValue: try number("releasedTerm", fields))
+        return state
+    }
+
+    private static func number(_ name: String, _ fields: [String: FlatObject.Value]) throws(Unreadable) -> UInt64 {
+        guard case .number(let value) = fields[name] else { throw Unreadable(reason: "'\(name)' is missing") }
+        return value
+    }
+}
+
+/// A JSON object that holds texts without escapes, whole numbers, truth values and null; nothing nested.
+enum FlatObject {
+    enum Value: Hashable, Sendable {
+        case text(String)
+        case number(UInt64)
+        case flag(Bool)
+        case null
+    }
+
+    static func parse(_ text: String) throws(StateFile.Unreadable) -> [String: Value] {
+        var rest = text[...]
+        var fields: [String: Value] = [:]
+        try expect("{", &rest)
+        repeat {
+            guard case .text(let name) = try value(&rest) else { throw .init(reason: "a name is expected") }
+            try expect(":", &rest)
+            guard fields.updateValue(try value(&rest), forKey: name) == nil else {
+                throw .init(reason: "'\(name)' stands there twice")
+            }
+        } while take(",", &rest)
+        try expect("}", &rest)
+        skipBlanks(&rest)
+        guard rest.isEmpty else { throw .init(reason: "something follows its end") }
+        return fields
+    }
+
+    private static func value(_ rest: inout Substring) throws(StateFile.Unreadable) -> Value {
+        if take("\"", &rest) {
+            let text = rest.prefix { $0 != "\"" && $0 != "\\" && !$0.isNewline }
+            rest = rest.dropFirst(text.count)
+            guard take("\"", &rest) else { throw .init(reason: "a text has no end") }
+            return .text(String(text))
+        }
+        let word = rest.prefix { $0.isLetter || $0.isNumber }
+        rest = rest.dropFirst(word.count)
+        switch word {
+        case "true": return .flag(true)
+        case "false": return .flag(false)
+        case "null": return .null
+        default:
+            guard let number = UInt64(word) else { throw .init(reason: "it is cut off or garbled") }
+            return .number(number)
+        }
+    }
+
+    private static func expect(_ character: Character, _ rest: inout Substring) throws(StateFile.Unreadable) {
+        guard take(character, &rest) else { throw .init(reason: "it is cut off or garbled") }
+        skipBlanks(&rest)
+    }
+
+    private static func take(_ character: Character, _ rest: inout Substring) -> Bool {
+        skipBlanks(&rest)
+        guard rest.first == character else { return false }
+        rest.removeFirst()
+        if character != "\"" { skipBlanks(&rest) }
+        return true
+    }
+
+    private static func skipBlanks(_ rest: inout Substring) { rest = rest.drop { $0.isWhitespace } }
+}

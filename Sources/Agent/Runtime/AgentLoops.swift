@@ -1,0 +1,115 @@
+import ClusterModel
+import InstanceDecision
+import LauncherClient
+import Logging
+import Platform
+import PostgresInstance
+import Telemetry
+
+/// What goes on for ever beside the events: attaching, polling, reporting, heartbeats, `pg_isready`.
+extension AgentShell {
+    /// Comes to the launcher, and again whenever it was lost.
+    func keepAttached() async {
+        var said = ""
+        while !Task.isCancelled {
+            do {
+                _ = try await launcher.connect()
+                let found = try await adapter.attach()
+                if !found.stateFault.isEmpty {
+                    logger.error("state file", metadata: [LogKey.reason: "\(found.stateFault)"])
+                }
+                attached = true
+                said = ""
+                apply(
+                    .attached(
+                        state: found.state, directory: found.directory, matches: found.matches, server: found.server))
+                enqueueReport()
+                pollNow.raise()
+                await reattach.wait()
+            } catch {
+                let reason = "\(error)"
+                if reason != said { logger.warning("no launcher", metadata: [LogKey.reason: "\(reason)"]) }
+                said = reason
+            }
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+    }
+
+    /// Looks at the server each report interval, and more often while something is awaited of it.
+    func keepPolling() async {
+        while !Task.isCancelled {
+            await poll()
+            await pollNow.wait(atMost: pollInterval)
+        }
+    }
+
+    /// A close look costs the server little, but not nothing: for ten seconds after each reason for one.
+    private var pollInterval: Duration {
+        guard machine.wantsCloseLook, let fastUntil, MonotonicInstant.now < fastUntil else {
+            return configuration.timings.reportInterval
+        }
+        return .milliseconds(15)
+    }
+
+    func lookClosely() {
+        fastUntil = .now + .seconds(10)
+        pollNow.raise()
+    }
+
+    private func poll() async {
+        guard attached, machine.expectsServer else { return }
+        let life = life
+        do {
+            let status = try await adapter.poll()
+            if life == self.life { apply(.observed(status)) }
+        } catch {
+            guard life == self.life, machine.expectsServer else { return }
+            apply(.unobserved)
+            await askReadiness()
+            // A server that starts, stops or hangs is not asked without a pause.
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    /// `pg_isready` every 5 s; at once on suspicion by `poll`.
+    func keepAskingReadiness() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(5))
+            guard attached else { continue }
+            freeBytes = await adapter.freeSpace()
+            if machine.isServerUp { await askReadiness() }
+        }
+    }
+
+    private func askReadiness() async {
+        guard machine.isServerUp, !isPolling else { return }
+        isPolling = true
+        defer { isPolling = false }
+        let life = life
+        guard let code = await adapter.isReady(), life == self.life else { return }
+        apply(.readiness(code))
+    }
+
+    func keepReporting() async {
+        var next = MonotonicInstant.now
+        while !Task.isCancelled {
+            // Absolute moments: a repeated sleep would drift.
+            next = max(next + configuration.timings.reportInterval, .now)
+            try? await Task.sleep(for: next - .now, tolerance: .zero)
+            enqueueReport()
+        }
+    }
+
+    /// Proves the write path of a primary, and keeps its standbys' receipt times fresh (R22).
+    func keepBeating() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: configuration.timings.reportInterval)
+            guard attached, machine.isPrimaryUp else { continue }
+            do {
+                _ = try await adapter.heartbeat()
+            } catch {
+                logger.info("heartbeat", metadata: [LogKey.reason: "\(error)"])
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+import ClusterModel
+import ClusterProtocol
+import ControlChannel
+import InstanceDecision
+import LauncherClient
+public import Logging
+import Platform
+import PostgresInstance
+import TLSTransport
+import Telemetry
+
+/// Why an agent could not go on.
+public struct AgentError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+}
+
+/// Carries out what the core decides: one switch over its actions, no decisions.
+///
+/// Events change the machine at once; its actions are queued, with each report as it was at that moment, and done
+/// one after another. So nothing is ever reported or begun that rests on a state not yet on disk.
+public actor AgentShell {
+    enum Step: Sendable {
+        case action(InstanceAction)
+        case report(InstanceReport, at: MonotonicInstant)
+    }
+
+    let configuration: AgentConfiguration
+    let logger: Logger
+    let launcher: LauncherClient
+    let adapter: PostgresAdapter
+    let client: ControlClient
+    var machine: InstanceMachine
+    /// Grows when the machine is made anew: whatever belongs to an older one is dropped.
+    var life = 0
+    var attached = false
+    /// Decisions not yet carried out; those of one event belong together.
+    private var queue: [[Step]] = []
+    private var isDraining = false
+    private var timer: Task<Void, Never>?
+    var procedures: [ActionID: Task<Void, Never>] = [:]
+    /// When each report that may still be answered was sent; the lease counts from there (R2).
+    private var sentAt: [(sequence: UInt64, at: MonotonicInstant)] = []
+    var freeBytes: UInt64?
+    var isPolling = false
+    var fastUntil: MonotonicInstant?
+    /// Wakes the poll loop when there is something to look at soon.
+    var pollNow = AsyncSignal()
+    var reattach = AsyncSignal()
+
+    /// Reads the certificates; connects to nothing yet.
+    ///
+    /// - Throws: `AgentError` with what is wrong and what mends it.
+    public init(_ configuration: AgentConfiguration, version: String, logger: Logger) throws(AgentError) {
+        self.configuration = configuration
+        self.logger = logger
+        launcher = LauncherClient(socketPath: configuration.launcherSocket)
+        adapter = PostgresAdapter(configuration: configuration.postgres, launcher: launcher)
+        machine = InstanceMachine(
+            configuration: InstanceConfiguration(
+                name: configuration.instance, timings: configuration.timings))
+        do {
+            let tls = try TLSContext(files: configuration.certificates)
+            if let complaint = tls.complaint { logger.warning("certificate", metadata: [LogKey.reason: "\(complaint)"]) }
+            client = ControlClient(
+                ControlClientConfiguration(
+                    cluster: configuration.cluster, instance: configuration.instance,
+                    endpoints: configuration.controllers, software: version), tls: tls, logger: logger)
+        } catch {
+            throw AgentError(description: "\(error)")
+        }
+    }
+
+    /// Serves until the task is cancelled; the server runs on without it, a primary until its lease ends.
+    public func run() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { [client] in await client.run() }
+            group.addTask { [self] in await readController() }
+            group.addTask { [self] in await readLauncher() }
+            group.addTask { [self] in await keepAttached() }
+            group.addTask { [self] in await keepPolling() }
+            group.addTask { [self] in await keepReporting() }
+            group.addTask { [self] in await keepBeating() }
+            group.addTask { [self] in await keepAskingReadiness() }
+            await group.waitForAll()
+        }
+        timer?.cancel()
+        launcher.disconnect()
+    }
+
+    // MARK: Events in
+
+    private func readController() async {
+        for await event in client.events {
+            switch event {
+            case .connected: enqueueReport()
+            case .message(let message): take(message)
+            case .disconnected, .unreachable: break
+            }
+        }
+    }
+
+    private func take(_ message: ControllerMessage) {
+        switch message {
+        case .order(let order): apply(.order(order))
+        case .answer(let answer):
+            guard let sent = sentAt.last(where: { $0.sequence == answer.sequence }) else { return }
+            apply(.answered(answer, sentAt: sent.at))
+        case .unknown(let kind):
+            let refusal = OrderRefusal(
+                stamp: .none, order: kind, reason: "this version does not know it; upgrade the agent")
+            client.send(.refused(refusal))
+        }
+    }
+
+    private func readLauncher() async {
+        for await event in launcher.events {
+            switch event {
+            case .postmasterExited(let end):
+                logger.notice("postmaster ended", metadata: [LogKey.reason: "\(end)"])
+                apply(.postmasterExited)
+            case .serverDown(let end, let stragglers):
+                logger.notice(
+                    "no process of the server is left",
+                    metadata: [LogKey.reason: "\(end)", "stragglers": "\(stragglers)"])
+                apply(.serverDown)
+                await adapter.forgetServer()
+            case .leaseFired(let stage):
+                logger.warning("the launcher's lease timer fired", metadata: ["stage": "\(stage)"])
+            case .disconnected(let reason):
+                logger.warning("launcher lost", metadata: [LogKey.reason: "\(reason)"])
+                startOver(becauseOf: .launcherLost)
+            }
+        }
+    }
+
+    /// Puts an event to the machine and queues what it decides.
+    func apply(_ event: InstanceEvent) {
+        guard attached else { return }
+        let now = MonotonicInstant.now
+        let actions = machine.handle(event, at: now)
+        let steps = actions.map { action -> Step in
+            guard case .report = action else { return .action(action) }
+            return .report(snapshot(now), at: now)
+        }
+        if !steps.isEmpty { queue.append(steps) }
+        if machine.wantsCloseLook { lookClosely() }
+        drain()
+        armTimer(now)
+    }
+
+    private func armTimer(_ now: MonotonicInstant) {
+        timer?.cancel()
+        guard let at = machine.wakeAt(after: now) else { return }
+        timer = Task { [weak self] in
+            try? await Task.sleep(for: at - .now, tolerance: .zero)
+            if !Task.isCancelled { await self?.apply(.tick) }
+        }
+    }
+
+    /// The launcher is gone, or the disk failed us: the machine is made anew from what is on disk.
+    func startOver(becauseOf event: InstanceEvent) {
+        guard attached else { return }
+        for action in machine.handle(event, at: .now) {
+            if case .explain(let explanation) = action { logger.decided(explanation) }
+        }
+        attached = false
+        life += 1
+        queue = []
+        for (_, task) in procedures { task.cancel() }
+        procedures = [:]
+        timer?.cancel()
+        reattach.raise()
+    }
+
+    // MARK: Actions out
+
+    private func drain() {
+        guard !isDraining else { return }
+        isDraining = true
+        Task { await drainQueue() }
+    }
+
+    private func drainQueue() async {
+        while !queue.isEmpty {
+            let steps = queue.removeFirst()
+            let life = life
+            for (index, step) in steps.enumerated() {
+                guard life == self.life else { break }
+                if await perform(step) { continue }
+                dropped(steps[index...], life)
+                break
+            }
+        }
+        isDraining = false
+    }
+
+    /// What is not begun because a step before it failed, has failed, too.
+    private func dropped(_ steps: ArraySlice<Step>, _ life: Int) {
+        for case .action(let action) in steps {
+            guard life == self.life, let id = action.id else { continue }
+            apply(.completed(id, .failed("a step before it failed")))
+        }
+    }
+
+    /// Does one step; false if the rest of its decision must be dropped.
+    private func perform(_ step: Step) async -> Bool {
+        switch step {
+        case .report(let report, let at):
+            send(report, at)
+            return true
+        case .action(let action): return await perform(action)
+        }
+    }
+
+    func snapshot(_ now: MonotonicInstant) -> InstanceReport {
+        var report = machine.report(at: now)
+        report.freeBytes = freeBytes
+        return report
+    }
+
+    private func send(_ report: InstanceReport, _ at: MonotonicInstant) {
+        guard client.send(.report(report)) else { return }
+        sentAt.append((report.sequence, at))
+        if sentAt.count > 64 { sentAt.removeFirst() }
+    }
+
+    func enqueueReport() {
+        guard attached else { return }
+        let now = MonotonicInstant.now
+        queue.append([.report(snapshot(now), at: now)])
+        drain()
+    }
+}
+
+extension MonotonicInstant {
+    /// The machine's present moment.
+    static var now: MonotonicInstant { MonotonicInstant(nanoseconds: MonotonicClock.nanoseconds()) }
+}

@@ -1,0 +1,99 @@
+package import ClusterModel
+import Foundation
+import Platform
+
+/// What a local cluster is, kept in its folder: this file makes the folder ours.
+package struct ClusterFile: Codable, Hashable, Sendable {
+    /// One server with its agent and launcher.
+    package struct Instance: Codable, Hashable, Sendable {
+        package var name: InstanceName
+        package var port: UInt16
+    }
+
+    /// A process that was started, told apart from a later one of the same number by its start time.
+    package struct Started: Codable, Hashable, Sendable {
+        package var part: ClusterPart
+        package var instance: InstanceName?
+        package var processID: Int32
+        /// Clock ticks after the machine's start, as in `/proc/PID/stat`.
+        package var startTicks: UInt64
+    }
+
+    /// Marks the file as ours, with the version of its format.
+    package static let currentFormat = "understudy local cluster 1"
+    static let sizeLimit = 1 << 20
+
+    package var format: String
+    package var name: ClusterName
+    package var durability: Durability
+    package var postgresBin: String
+    /// Account of the operating system that servers, agents and controller run as.
+    package var account: String
+    package var controllerPort: UInt16
+    package var instances: [Instance]
+    /// Timings of the protocol that differ from the default, as the configuration files spell them.
+    package var timings: [String: String]
+    package var processes: [Started]
+
+    /// The names of the instances, in order of rank.
+    package var names: [InstanceName] { instances.map(\.name) }
+
+    /// How a client connects to whichever instance is primary.
+    package var connectionString: String {
+        let hosts = instances.map { _ in "127.0.0.1" }.joined(separator: ",")
+        let ports = instances.map { "\($0.port)" }.joined(separator: ",")
+        return "postgresql://postgres@/postgres?host=\(hosts)&port=\(ports)&target_session_attrs=read-write"
+    }
+
+    /// Reads the file of a folder.
+    ///
+    /// - Returns: nil if there is none.
+    package static func read(in folder: ClusterFolder) throws(CommandFailure) -> ClusterFile? {
+        let bytes: [UInt8]?
+        do {
+            bytes = try DurableFile.read(folder.clusterFile, limit: sizeLimit)
+        } catch {
+            throw CommandFailure(.failed, "\(error); run as the user who brought the cluster up")
+        }
+        guard let bytes else { return nil }
+        do {
+            let file = try JSONDecoder().decode(ClusterFile.self, from: Data(bytes))
+            guard file.format == currentFormat else {
+                throw CommandFailure(
+                    .refused,
+                    "could not use the cluster in \(folder.path): its format is '\(file.format.prefix(60))', this "
+                        + "version of understudy knows '\(currentFormat)'; use the version that made it")
+            }
+            return file
+        } catch let failure as CommandFailure {
+            throw failure
+        } catch {
+            throw CommandFailure(
+                .refused,
+                "could not read \(folder.clusterFile): it is no description of a local cluster; mend it, or name "
+                    + "another directory with --directory")
+        }
+    }
+
+    /// Reads the file of a folder in which there must be a cluster.
+    package static func require(in folder: ClusterFolder) throws(CommandFailure) -> ClusterFile {
+        guard let file = try read(in: folder) else {
+            throw CommandFailure(
+                .failed,
+                "could not find a local cluster in \(folder.path): there is no cluster.json; start one with "
+                    + "`understudy local up`, or name its directory with --directory")
+        }
+        return file
+    }
+
+    func write(in folder: ClusterFolder) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try DurableFile.write(Array(try encoder.encode(self)) + [0x0A], to: folder.clusterFile, mode: 0o644)
+    }
+}
+
+/// The programs that make up a cluster.
+package enum ClusterPart: String, Codable, Hashable, Sendable, CaseIterable {
+    case server, agent, launcher, controller
+}

@@ -1,0 +1,56 @@
+import ClusterModel
+import Foundation
+
+/// Writes the configuration files of controller and agents.
+struct Configurations {
+    let file: ClusterFile
+    let folder: ClusterFolder
+
+    func controller() -> String {
+        var lines = [
+            "cluster: \(file.name)",
+            "durability: \(file.durability.rawValue)",
+            "listen: \(quoted("127.0.0.1:\(file.controllerPort)"))",
+            "certificates: \(quoted(folder.certificateFolder("controller")))",
+            "recordFile: \(quoted(folder.recordFile))",
+            "historyFile: \(quoted(folder.historyFile))",
+            "instances:",
+        ]
+        lines += file.instances.map { "  - {name: \($0.name), server: \(quoted("127.0.0.1:\($0.port)"))}" }
+        return (lines + timings).joined(separator: "\n") + "\n"
+    }
+
+    func agent(of instance: ClusterFile.Instance) -> String {
+        let name = instance.name
+        let lines =
+            [
+                "cluster: \(file.name)",
+                "instance: \(name)",
+                "controllers: [\(quoted("127.0.0.1:\(file.controllerPort)"))]",
+                "certificates: \(quoted(folder.certificateFolder(name.text)))",
+                "launcherSocket: \(quoted(folder.launcherSocket(name)))",
+            ] + timings + [
+                "postgres:",
+                "  bin: \(quoted(file.postgresBin))",
+                "  listen: 127.0.0.1",
+                "  port: \(instance.port)",
+                "  socketDirectory: \(quoted(folder.folder(name)))",
+                "  superuser: postgres",
+                "  passwordFile: \(quoted(folder.passwordFile(name)))",
+                "  settings: {shared_buffers: 32MB}",
+                "  hba: [\"host all all 127.0.0.0/8 trust\"]",
+            ]
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private var timings: [String] {
+        if file.timings.isEmpty { return [] }
+        let entries = file.timings.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
+        return ["timings: {\(entries.joined(separator: ", "))}"]
+    }
+
+    /// YAML's double-quoted text; paths with line breaks or quotes were refused before.
+    private func quoted(_ text: String) -> String {
+        "\"" + text.replacingOccurrences(of: "\\", with: "\\\\") + "\""
+    }
+}

@@ -1,0 +1,51 @@
+package import ClusterModel
+import ClusterProtocol
+import ControlChannel
+import Foundation
+import TLSTransport
+
+/// Asks the controller of a local cluster.
+package struct ControllerQuestion: Sendable {
+    private let client: OperatorClient
+    private let softwareVersion = Version.current
+
+    /// - Throws: `CommandFailure` if the operator's certificate cannot be used.
+    package init(of file: ClusterFile, in folder: ClusterFolder) throws(CommandFailure) {
+        do {
+            let tls = try TLSContext(files: folder.certificates("operator"))
+            client = OperatorClient(
+                cluster: file.name, endpoints: [Endpoint(host: "127.0.0.1", port: file.controllerPort)], tls: tls,
+                software: "understudy \(softwareVersion)")
+        } catch {
+            throw CommandFailure(.failed, "\(error)")
+        }
+    }
+
+    /// The state of the cluster as the controller sees it.
+    ///
+    /// - Throws: `CommandFailure` if the controller does not answer in time.
+    package func view(deadline: Duration = .seconds(2)) async throws(CommandFailure) -> ClusterView {
+        let answer: OperatorAnswer
+        do {
+            answer = try await client.ask(.status, deadline: deadline)
+        } catch {
+            throw CommandFailure(.failed, "\(error)")
+        }
+        switch answer {
+        case .status(let json):
+            guard let view = try? JSONDecoder().decode(ClusterView.self, from: Data(json.utf8)) else {
+                throw CommandFailure(
+                    .failed, "could not read the controller's answer: it is of another version; use the same version of all "
+                        + "programs")
+            }
+            return view
+        case .rejected(let reason): throw CommandFailure(.failed, "could not ask the controller: \(reason)")
+        case .command: throw CommandFailure(.failed, "could not ask the controller: it answered another question")
+        }
+    }
+}
+
+/// The version of all programs.
+package enum Version {
+    package static let current = "0.1.0"
+}

@@ -1,0 +1,34 @@
+import Platform
+
+/// Chooses the ports of a new cluster: one for each server, then the controller's.
+enum PortChoice {
+    private static let first = 15432
+    private static let attempts = 200
+
+    /// - Parameters:
+    ///   - count: How many neighbouring ports are needed.
+    ///   - base: The first of them, if the user chose it.
+    static func choose(_ count: Int, base: Int?) throws(CommandFailure) -> Int {
+        if let base {
+            guard base >= 1024, base + count <= 65536 else {
+                throw CommandFailure(.usage, "could not use port \(base): choose one between 1024 and \(65536 - count)")
+            }
+            for port in base..<base + count { try check(port) }
+            return base
+        }
+        for attempt in 0..<attempts {
+            let candidate = first + attempt * 16
+            if (candidate..<candidate + count).allSatisfy({ NetworkPort.isFree($0) }) { return candidate }
+        }
+        throw CommandFailure(
+            .failed, "could not find \(count) free ports in a row on 127.0.0.1; free some, or choose with --port")
+    }
+
+    static func check(_ port: Int) throws(CommandFailure) {
+        guard !NetworkPort.isFree(port) else { return }
+        throw CommandFailure(
+            .failed,
+            "could not use port \(port) on 127.0.0.1: another program listens there; stop that program, or choose "
+                + "other ports with --port")
+    }
+}

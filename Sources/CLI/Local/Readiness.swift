@@ -1,0 +1,114 @@
+package import ClusterModel
+import Foundation
+import PostgresDriver
+
+extension LocalCluster {
+    /// Waits until the primary admits clients and every standby streams from it.
+    ///
+    /// - Parameters:
+    ///   - deadline: How long; then `CommandFailure` of kind `timedOut` says what is missing.
+    ///   - report: Takes a line for each thing that was reached.
+    /// - Returns: The state in which all was well.
+    @discardableResult
+    package mutating func waitUntilReady(
+        deadline: Duration = .seconds(120), report: @Sendable (String) -> Void
+    ) async throws -> ClusterView {
+        let question = try ControllerQuestion(of: file, in: folder)
+        let clock = ContinuousClock()
+        let start = clock.now
+        var said: [InstanceName: String] = [:]
+        var missing = ["an answer of the controller"]
+        try noteProcesses()
+        while clock.now - start < deadline {
+            try Task.checkCancellation()
+            try requireAlive()
+            if let view = try? await question.view() {
+                for instance in view.instances where said[instance.name] != Self.summary(instance) {
+                    said[instance.name] = Self.summary(instance)
+                    report("  \(seconds(clock.now - start)) \(instance.name): \(Self.summary(instance))")
+                }
+                missing = Self.missing(in: view)
+                if missing.isEmpty, let complaint = await complaintOfClients(view) { missing = [complaint] }
+                if missing.isEmpty {
+                    try noteProcesses()
+                    report("Ready after \(seconds(clock.now - start, sign: "")).")
+                    return view
+                }
+            }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        throw CommandFailure(
+            .timedOut,
+            "could not bring up the cluster in \(folder.path) within \(deadline.wholeMilliseconds / 1000) s: missing: "
+                + "\(missing.joined(separator: "; ")); look at `understudy local status` and at the logs in \(folder.path)")
+    }
+
+    /// What keeps a cluster from being complete; empty if nothing does.
+    package static func missing(in view: ClusterView) -> [String] {
+        guard view.phase == .steady, let primary = view.primary else {
+            return [view.waiting.map { $0.text } ?? "a primary (the cluster is \(view.phase.rawValue))"]
+        }
+        var list: [String] = []
+        for instance in view.instances {
+            let detail = instance.fault.isEmpty ? instance.activity : instance.fault
+            let because = detail.isEmpty ? "" : " (\(detail))"
+            if instance.name == primary {
+                if !instance.opened { list.append("\(primary) does not admit clients\(because)") }
+            } else if !instance.streaming {
+                list.append("\(instance.name) does not stream from \(primary)\(because)")
+            }
+        }
+        return list
+    }
+
+    private static func summary(_ instance: ClusterView.Instance) -> String {
+        var words = [instance.role]
+        if instance.opened { words.append("admits clients") }
+        if instance.streaming { words.append("streams") }
+        if !instance.activity.isEmpty { words.append(instance.activity) }
+        if !instance.fault.isEmpty { words.append("fault: \(instance.fault)") }
+        return words.joined(separator: ", ")
+    }
+
+    /// The proof that a person could connect, too.
+    private func complaintOfClients(_ view: ClusterView) async -> String? {
+        guard let primary = view.primary, let instance = file.instances.first(where: { $0.name == primary }) else {
+            return "a primary"
+        }
+        let target = ConnectionTarget(
+            host: "127.0.0.1", port: instance.port, user: "postgres", applicationName: "understudy local up")
+        do throws(PostgresError) {
+            let session = try await PostgresSession.connect(target, deadline: .seconds(2))
+            defer { session.close() }
+            try await session.query("SELECT 1", deadline: .seconds(2))
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// A part that ended by itself will not come back: its own last words say why.
+    private func requireAlive() throws(CommandFailure) {
+        guard let dead = parts.first(where: { !$0.isAlive }) else { return }
+        let words = Self.lastLine(of: dead.log)
+        throw CommandFailure(
+            .failed,
+            "could not keep the \(dead.what) running: \(words.isEmpty ? "it ended without a word" : words); its log is "
+                + "\(dead.log), `understudy local down` stops the rest")
+    }
+
+    private static func lastLine(of log: String) -> String {
+        guard let file = FileHandle(forReadingAtPath: log) else { return "" }
+        defer { try? file.close() }
+        let end = (try? file.seekToEnd()) ?? 0
+        try? file.seek(toOffset: end > 8192 ? end - 8192 : 0)
+        let text = String(decoding: (try? file.readToEnd()) ?? Data(), as: UTF8.self)
+        return text.split(separator: "\n").last.map { String($0.prefix(400)) } ?? ""
+    }
+}
+
+/// `+1.4 s`, for progress.
+package func seconds(_ duration: Duration, sign: String = "+") -> String {
+    let tenths = duration.wholeMilliseconds / 100
+    return "\(sign)\(tenths / 10).\(tenths % 10) s"
+}

@@ -1,0 +1,149 @@
+package import ClusterModel
+import Foundation
+
+/// What `understudy local status` shows: the controller's view, and the processes whether it answers or not.
+package struct StatusReport: Sendable {
+    package let file: ClusterFile
+    package let folder: ClusterFolder
+    package let processes: ClusterProcesses
+    package let view: ClusterView?
+    /// Why there is no view; empty if there is one.
+    package let complaint: String
+
+    package init(
+        file: ClusterFile, folder: ClusterFolder, processes: ClusterProcesses, view: ClusterView?, complaint: String = ""
+    ) {
+        self.file = file
+        self.folder = folder
+        self.processes = processes
+        self.view = view
+        self.complaint = complaint
+    }
+
+    /// Looks at the cluster.
+    package static func take(of file: ClusterFile, in folder: ClusterFolder) async -> StatusReport {
+        let processes = ClusterProcesses(of: file, in: folder)
+        do throws(CommandFailure) {
+            let view = try await ControllerQuestion(of: file, in: folder).view()
+            return StatusReport(file: file, folder: folder, processes: processes, view: view)
+        } catch {
+            let complaint = processes.controller == nil ? "its process does not run" : error.description
+            return StatusReport(file: file, folder: folder, processes: processes, view: nil, complaint: complaint)
+        }
+    }
+
+    /// For programs.
+    package func json() throws -> String {
+        struct Answer: Encodable {
+            let cluster: ClusterName
+            let directory: String
+            let connection: String
+            let controller: String
+            let view: ClusterView?
+            let processes: [ClusterFile.Started]
+            let missing: [String]
+        }
+        let answer = Answer(
+            cluster: file.name, directory: folder.path, connection: file.connectionString,
+            controller: view == nil ? complaint : "answers", view: view, processes: processes.started(file.names),
+            missing: processes.missing(of: file))
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(answer), as: UTF8.self)
+    }
+
+    /// For people.
+    package func text() -> String {
+        var lines = view.map(viewLines) ?? blindLines()
+        let missing = processes.missing(of: file)
+        if !missing.isEmpty && view != nil {
+            lines += ["", "Not running: \(missing.joined(separator: ", ")); `understudy local up` starts it again"]
+        }
+        lines += ["", "Connect: psql \"\(file.connectionString)\""]
+        return lines.joined(separator: "\n")
+    }
+
+    private func viewLines(_ view: ClusterView) -> [String] {
+        var head = "Cluster '\(view.cluster)': "
+        let primary = view.instances.first { $0.name == view.primary }
+        switch view.phase {
+        case .steady:
+            let name = view.primary?.text ?? "nobody"
+            head += primary?.opened == true ? "\(name) is primary and admits clients" : "\(name) is to be primary"
+        case .forming, .initializing: head += "being made"
+        case .preparing: head += "changing its primary: asking the members for their WAL"
+        case .promoting: head += "changing its primary: \(view.primary?.text ?? "a candidate") is being promoted"
+        }
+        var lines = [
+            head, "Term \(view.term), \(view.phase.rawValue), durability \(view.durability.rawValue)\(votersText(view))",
+        ]
+        if let waiting = view.waiting { lines.append("Waiting: \(waiting)") }
+        lines += [""] + table(view).lines
+        if let last = view.lastFailover { lines += ["", "Last change of primary"] + HistoryText.summary(last).map { "  \($0)" } }
+        return lines
+    }
+
+    private func votersText(_ view: ClusterView) -> String {
+        guard view.durability != .async, let rule = view.rules.last else { return "" }
+        return ": a commit waits for \(rule.required) of \(rule.voters.count)"
+    }
+
+    private func table(_ view: ClusterView) -> TextTable {
+        var table = TextTable(["INSTANCE", "ROLE", "ADDRESS", "TIMELINE", "POSITION", "LAG", "STATE", "VOTES", "REPORT", "NOTE"])
+        for instance in view.instances {
+            var notes = [instance.activity, instance.fault].filter { !$0.isEmpty }
+            if let lease = instance.leaseRemaining, instance.name == view.primary { notes.append("lease \(lease) ms") }
+            table.add([
+                instance.name.text, instance.role, "\(instance.server)",
+                instance.position.map { "\($0.timeline)" } ?? "-", instance.position.map { "\($0.lsn)" } ?? "-",
+                instance.name == view.primary ? "-" : instance.lagBytes.map(Self.bytes) ?? "?",
+                Self.state(instance), instance.votes ? "yes" : "no", Self.age(instance), notes.joined(separator: "; "),
+            ])
+        }
+        return table
+    }
+
+    private static func state(_ instance: ClusterView.Instance) -> String {
+        if !instance.connected { return "not connected" }
+        if instance.opened { return "open" }
+        return instance.streaming ? "streaming" : "-"
+    }
+
+    private static func age(_ instance: ClusterView.Instance) -> String {
+        guard let age = instance.reportAge else { return "never" }
+        return age < 10_000 ? "\(age) ms ago" : "\(age / 1000) s ago"
+    }
+
+    static func bytes(_ count: UInt64) -> String {
+        let units = ["B", "kB", "MB", "GB", "TB"]
+        var value = count
+        var unit = 0
+        while value >= 10_240 && unit < units.count - 1 {
+            value /= 1024
+            unit += 1
+        }
+        return "\(value) \(units[unit])"
+    }
+
+    /// What can be said without a controller: processes, and what they were started as.
+    private func blindLines() -> [String] {
+        var lines = [
+            "Cluster '\(file.name)' in \(folder.path): the controller does not answer: \(complaint)",
+            "Without it nobody is promoted; `understudy local up` starts what does not run", "",
+        ]
+        var table = TextTable(["PART", "INSTANCE", "PROCESS", "ADDRESS"])
+        table.add(["controller", "-", Self.number(processes.controller), "127.0.0.1:\(file.controllerPort)"])
+        for instance in file.instances {
+            let name = instance.name
+            table.add(["launcher", name.text, Self.number(processes.launchers[name]), ""])
+            table.add(["agent", name.text, Self.number(processes.agents[name]), ""])
+            table.add(["server", name.text, Self.number(processes.servers[name]), "127.0.0.1:\(instance.port)"])
+        }
+        lines += table.lines
+        return lines
+    }
+
+    private static func number(_ process: RunningProcess?) -> String {
+        process.map { "\($0.processID)" } ?? "does not run"
+    }
+}

@@ -1,0 +1,74 @@
+package import ClusterModel
+import Foundation
+
+/// Signals one process of a local cluster, so that people can watch what follows.
+package struct Strike: Sendable {
+    /// Signals that may be sent.
+    package enum Signal: String, Sendable, CaseIterable {
+        case kill = "KILL"
+        case term = "TERM"
+        case stop = "STOP"
+        case cont = "CONT"
+        case quit = "QUIT"
+
+        var number: Int32 {
+            switch self {
+            case .kill: SIGKILL
+            case .term: SIGTERM
+            case .stop: SIGSTOP
+            case .cont: SIGCONT
+            case .quit: SIGQUIT
+            }
+        }
+    }
+
+    let file: ClusterFile
+    let folder: ClusterFolder
+
+    package init(at file: ClusterFile, in folder: ClusterFolder) {
+        self.file = file
+        self.folder = folder
+    }
+
+    /// Finds the instance that a word means: a name, or `primary`.
+    package func instance(_ word: String) async throws(CommandFailure) -> InstanceName {
+        if word == "primary" {
+            let view = try await ControllerQuestion(of: file, in: folder).view()
+            guard let primary = view.primary, view.phase == .steady else {
+                throw CommandFailure(
+                    .failed, "could not find the primary: the cluster is \(view.phase.rawValue); wait, or name an instance")
+            }
+            return primary
+        }
+        guard let name = file.names.first(where: { $0.text == word }) else {
+            let names = file.names.map(\.text).joined(separator: ", ")
+            throw CommandFailure(.usage, "could not find an instance '\(word.prefix(60))': there are \(names), and `primary`")
+        }
+        return name
+    }
+
+    /// Sends the signal; the process was found by what it works on, so that no stranger is hit.
+    ///
+    /// - Returns: The number of the process that got it.
+    @discardableResult
+    package func send(_ signal: Signal, to part: ClusterPart, of name: InstanceName?) throws(CommandFailure) -> Int32 {
+        let running = ClusterProcesses(of: file, in: folder)
+        let process: RunningProcess?
+        switch part {
+        case .controller: process = running.controller
+        case .agent: process = name.flatMap { running.agents[$0] }
+        case .launcher: process = name.flatMap { running.launchers[$0] }
+        case .server: process = name.flatMap { running.servers[$0] }
+        }
+        let what = part == .controller ? "controller" : "\(part.rawValue) of \(name?.text ?? "no instance")"
+        guard let process else {
+            throw CommandFailure(.failed, "could not signal the \(what): it does not run; see `understudy local status`")
+        }
+        guard process.signal(signal.number) else {
+            throw CommandFailure(
+                .failed, "could not send SIG\(signal.rawValue) to the \(what), process \(process.processID): it has just "
+                    + "ended, or belongs to another user")
+        }
+        return process.processID
+    }
+}

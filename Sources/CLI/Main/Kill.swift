@@ -1,0 +1,51 @@
+import ArgumentParser
+import LocalCluster
+
+/// Signals a process of a cluster.
+struct Kill: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Kill or freeze one process of a cluster, to see what follows.",
+        discussion: """
+            Examples:
+              understudy local kill primary                      SIGKILL to the primary's postmaster
+              understudy local kill two --what agent             SIGKILL to the agent of instance two
+              understudy local kill primary --signal STOP        freeze its postmaster; --signal CONT wakes it
+              understudy local kill controller                   the same as: kill primary --what controller
+
+            `understudy local up` starts again what nobody else does.
+            """
+    )
+
+    @OptionGroup var options: ClusterOptions
+
+    @Argument(help: "An instance, 'primary', or 'controller'.")
+    var target: String
+
+    @Option(help: "KILL, TERM, STOP, CONT or QUIT.")
+    var signal: Strike.Signal = .kill
+
+    @Option(help: "server, agent, launcher or controller.")
+    var what: ClusterPart = .server
+
+    func run() async throws {
+        let (file, folder) = try options.cluster()
+        let strike = Strike(at: file, in: folder)
+        if what == .controller || target == "controller" {
+            let number = try strike.send(signal, to: .controller, of: nil)
+            return say("Sent SIG\(signal.rawValue) to the controller, process \(number).")
+        }
+        let name = try await strike.instance(target)
+        let number = try strike.send(signal, to: what, of: name)
+        say("Sent SIG\(signal.rawValue) to the \(what.rawValue) of \(name), process \(number).")
+    }
+}
+
+extension Strike.Signal: ExpressibleByArgument {
+    /// Takes `kill`, `KILL` and `SIGKILL`.
+    init?(argument: String) {
+        let upper = argument.uppercased()
+        self.init(rawValue: upper.hasPrefix("SIG") ? String(upper.dropFirst(3)) : upper)
+    }
+}
+
+extension ClusterPart: ExpressibleByArgument {}

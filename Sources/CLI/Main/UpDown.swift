@@ -1,0 +1,79 @@
+import ArgumentParser
+import ClusterModel
+import LocalCluster
+
+/// Starts a cluster.
+struct Up: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Start a cluster, or what does not run of it, and wait until it is complete.",
+        discussion: """
+            Makes certificates, a controller, and for each instance a launcher, an agent and a server; returns when the
+            primary admits clients and every standby streams. In a directory that holds a cluster already, starts what
+            does not run and keeps all data.
+
+            Examples:
+              understudy local up
+              understudy local up --instances 5 --directory /tmp/five
+              understudy local up --durability async --port 6000
+            """
+    )
+
+    @OptionGroup var options: ClusterOptions
+
+    @Option(help: "How many instances, 1 to 9. Default: 3")
+    var instances: Int?
+
+    @Option(help: "What a commit waits for: 'required' (a standby has flushed it) or 'async'. Default: required")
+    var durability: Durability?
+
+    @Option(help: ArgumentHelp("Folder of the server's programs. Default: the newest that is found", valueName: "folder"))
+    var postgresBin: String?
+
+    @Option(help: ArgumentHelp("First port; the others follow it. Default: free ones from 15432", valueName: "port"))
+    var port: Int?
+
+    @Option(help: "Name of the cluster. Default: local")
+    var name: String?
+
+    func run() async throws {
+        var wanted = LocalCluster.Options(directory: options.directory)
+        wanted.instances = instances
+        wanted.durability = durability
+        wanted.postgresBin = postgresBin
+        wanted.port = port
+        wanted.name = name
+        var cluster = try await LocalCluster.bringUp(wanted, report: say)
+        try await cluster.waitUntilReady(report: say)
+        let place = options.directory == nil ? "" : " --directory \(cluster.folder.path)"
+        say("")
+        say("Connect:  psql \"\(cluster.file.connectionString)\"")
+        say("Next:     understudy local status --watch\(place)")
+        say("          understudy local kill primary\(place)")
+        say("          understudy local down\(place)")
+    }
+}
+
+/// Stops a cluster.
+struct Down: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Stop everything of a cluster.",
+        discussion: """
+            Servers are stopped cleanly, or killed if they do not stop in time. The data stays for the next
+            `understudy local up`, unless --remove is given.
+            """
+    )
+
+    @OptionGroup var options: ClusterOptions
+
+    @Flag(help: "Remove the directory with all data, too.")
+    var remove = false
+
+    func run() async throws {
+        let (file, folder) = try options.cluster()
+        let teardown = Teardown(of: file, in: folder)
+        try await teardown.stop(report: say)
+        if remove { try teardown.remove(report: say) }
+    }
+}
+
+extension Durability: @retroactive ExpressibleByArgument {}

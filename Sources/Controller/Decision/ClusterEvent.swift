@@ -1,0 +1,32 @@
+public import ClusterModel
+
+/// What happens to a cluster.
+public enum ClusterEvent: Hashable, Sendable {
+    /// The record as stored; nil if there is none yet.
+    case recordLoaded(ClusterRecord?)
+    /// The pending compare-and-swap took effect.
+    case recordStored
+    /// Somebody else changed the record; this is it now.
+    case recordConflict(ClusterRecord?)
+    /// The pending write failed or its answer was lost: what is stored is unknown until loaded again.
+    case recordUnknown(reason: String)
+    case connected(InstanceName)
+    case disconnected(InstanceName)
+    case report(InstanceName, InstanceReport)
+    case refused(InstanceName, OrderRefusal)
+    /// Time passed.
+    case tick
+}
+
+/// What the controller does; the order within one decision is a contract.
+public enum ClusterAction: Hashable, Sendable {
+    /// Compare-and-swap; nothing that rests on it is ordered before `recordStored`.
+    case store(ClusterRecord, replacing: RecordVersion)
+    /// Read the record anew; answered by `recordLoaded`.
+    case load
+    case send(Order, to: InstanceName)
+    case answer(ReportAnswer, to: InstanceName)
+    case explain(Explanation)
+    /// A change of primary is complete; for the history.
+    case concluded(FailoverSummary)
+}

@@ -1,0 +1,244 @@
+public import ClusterModel
+
+/// What is known of one instance.
+struct Seen: Hashable, Sendable {
+    var spec: InstanceSpec
+    var connected = false
+    var report: InstanceReport?
+    var reportAt: MonotonicInstant?
+    /// Since when it does not answer to the criteria of a receiving standby although told to follow.
+    var notReceivingSince: MonotonicInstant?
+    /// Until when it may hold a live lease (R3), as far as this controller's answers go.
+    var leaseUntil: MonotonicInstant?
+    var lastOrder: Order?
+    var lastOrderAt: MonotonicInstant?
+    /// A promotion of it failed in that term.
+    var failedTerm: Term = .none
+
+    var member: MemberID? {
+        report?.state.incarnation.map { MemberID(name: spec.name, incarnation: $0) }
+    }
+}
+
+/// A change of primary under way, for its phase times and its story.
+struct Progress: Hashable, Sendable {
+    var from: InstanceName?
+    var why: String
+    var evidence: [String]
+    var phases = PhaseTimes()
+    /// End of the last phase measured.
+    var mark: MonotonicInstant
+
+    mutating func lap(_ phase: WritableKeyPath<PhaseTimes, Int64>, _ now: MonotonicInstant) {
+        phases[keyPath: phase] += max(0, (now - mark).wholeMilliseconds)
+        mark = now
+    }
+}
+
+/// Decides for one cluster: evidence, term, candidate, voters, who follows whom.
+///
+/// Every step is in the record before it is ordered, so that another controller finishes it. A value: the same
+/// events at the same moments give the same decisions, here and in the simulator.
+public struct ClusterMachine: Hashable, Sendable {
+    public let spec: ClusterSpec
+    /// As stored; nil until loaded.
+    public internal(set) var record: ClusterRecord?
+    var loaded = false
+    /// Written, not yet known to be stored.
+    var pending: ClusterRecord?
+    /// In the order of the specification.
+    var seen: [Seen]
+    var progress: Progress?
+    public internal(set) var lastFailover: FailoverSummary?
+    /// When primaries were changed within the last five minutes (R17).
+    var recentFailovers: [MonotonicInstant] = []
+    var startedAt: MonotonicInstant?
+    var promotingSince: MonotonicInstant?
+    var firstStreamingAt: MonotonicInstant?
+    /// Next moment at which something may be decided without an event.
+    var wake: MonotonicInstant?
+    /// What the cluster waits for, if it does (R19).
+    public internal(set) var waiting: Explanation?
+    var actions: [ClusterAction] = []
+
+    public init(spec: ClusterSpec) {
+        self.spec = spec
+        seen = spec.instances.map { Seen(spec: $0) }
+    }
+
+    /// Takes an event and says what to do, in order.
+    public mutating func handle(_ event: ClusterEvent, at now: MonotonicInstant) -> [ClusterAction] {
+        actions = []
+        if startedAt == nil { startedAt = now }
+        wake = nil
+        switch event {
+        case .recordLoaded(let record): recordLoaded(record, now)
+        case .recordStored: recordStored(now)
+        case .recordConflict(let record):
+            pending = nil
+            explain(.record, "another controller changed the record; going on from what is stored")
+            recordLoaded(record, now)
+        case .recordUnknown(let reason):
+            pending = nil
+            loaded = false
+            explain(.record, "the record could not be written: \(reason); reading it again")
+            add(.load)
+        case .connected(let name): connected(name)
+        case .disconnected(let name): update(name) { $0.connected = false }
+        case .report(let name, let report): reported(name, report, now)
+        case .refused(let name, let refusal):
+            explain(.refused, "'\(name)' refused '\(refusal.order)' of \(refusal.stamp): \(refusal.reason)")
+        case .tick: break
+        }
+        evaluate(now)
+        if case .report(let name, let report) = event { answer(name, report, now) }
+        defer { actions = [] }
+        return actions
+    }
+
+    /// The moment by which the machine wants a tick.
+    public func wakeAt(after now: MonotonicInstant) -> MonotonicInstant {
+        let beat = now + spec.timings.reportInterval
+        guard let wake, wake > now else { return beat }
+        return min(wake, beat)
+    }
+
+    // MARK: Record
+
+    private mutating func recordLoaded(_ found: ClusterRecord?, _ now: MonotonicInstant) {
+        loaded = true
+        pending = nil
+        record = found
+        guard let found else { return }
+        if found.phase == .promoting { promotingSince = now }
+        // Whoever led before may have granted a lease just now (R11).
+        if let primary = found.primary {
+            let horizon = now + spec.timings.leaseHorizon
+            update(primary) { $0.leaseUntil = horizon }
+        }
+    }
+
+    private mutating func recordStored(_ now: MonotonicInstant) {
+        guard let stored = pending else { return }
+        pending = nil
+        let previous = record
+        record = stored
+        if let previous, previous.phase != stored.phase { phaseChanged(from: previous.phase, stored, now) }
+    }
+
+    private mutating func phaseChanged(from old: Phase, _ record: ClusterRecord, _ now: MonotonicInstant) {
+        switch record.phase {
+        case .preparing:
+            if old == .promoting { progress?.mark = now } else { progress?.lap(\.decide, now) }
+        case .promoting:
+            progress?.lap(\.prepare, now)
+            promotingSince = now
+            // The candidate's lease rides on its last report: its answer goes out behind the order (R2).
+            evaluate(now)
+            if let name = record.primary, let report = observation(name)?.report { answer(name, report, now) }
+        case .forming, .initializing, .steady: break
+        }
+    }
+
+    /// Asks for a compare-and-swap of the present record with a changed one.
+    mutating func store(_ change: (inout ClusterRecord) -> Void) {
+        guard pending == nil, let record else { return }
+        var next = record
+        change(&next)
+        next.version = record.version.next
+        invariant(next.term >= record.term, "the record's term never falls (I2)")
+        if next.history.count > ClusterRecord.historyLimit { next.history.removeFirst() }
+        pending = next
+        add(.store(next, replacing: record.version))
+    }
+
+    // MARK: Instances
+
+    private mutating func connected(_ name: InstanceName) {
+        update(name) {
+            $0.connected = true
+            $0.lastOrder = nil
+        }
+    }
+
+    private mutating func reported(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
+        update(name) {
+            $0.connected = true
+            $0.report = report
+            $0.reportAt = now
+        }
+    }
+
+    mutating func update(_ name: InstanceName, _ change: (inout Seen) -> Void) {
+        guard let place = seen.firstIndex(where: { $0.spec.name == name }) else { return }
+        change(&seen[place])
+    }
+
+    func observation(_ name: InstanceName) -> Seen? { seen.first { $0.spec.name == name } }
+
+    /// Whether its last report is no older than three intervals (R9).
+    func isFresh(_ one: Seen, _ now: MonotonicInstant) -> Bool {
+        guard one.connected, let at = one.reportAt else { return false }
+        return now - at <= spec.timings.reportInterval * 3
+    }
+
+    // MARK: Answers and leases (R2)
+
+    private mutating func answer(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
+        guard let record else { return }
+        var lease: Duration?
+        if mayGrant(name, report, record) {
+            lease = spec.timings.leaseDuration
+            let horizon = now + spec.timings.leaseHorizon
+            update(name) { $0.leaseUntil = horizon }
+        }
+        add(.answer(ReportAnswer(sequence: report.sequence, stamp: record.stamp, lease: lease), to: name))
+    }
+
+    private func mayGrant(_ name: InstanceName, _ report: InstanceReport, _ record: ClusterRecord) -> Bool {
+        guard loaded, record.primary == name, isAhead(report, record) == nil else { return false }
+        // A new term may be in the store already: from its writing on nobody is granted anything.
+        if let pending, pending.phase == .preparing || pending.primary != name { return false }
+        guard report.state.releasedTerm < record.term, !report.state.tainted else { return false }
+        switch record.phase {
+        case .forming, .preparing: return false
+        case .initializing: return true
+        case .steady, .promoting: return report.state.incarnation == record.primaryIncarnation
+        }
+    }
+
+    /// Why a report shows that the record is older than the cluster, as after restoring a backup of it (R1).
+    func isAhead(_ report: InstanceReport, _ record: ClusterRecord) -> String? {
+        guard report.state.promised.term > record.term || report.state.promised.version > record.version else {
+            return nil
+        }
+        return "it accepted \(report.state.promised), the record is at \(record.stamp)"
+    }
+
+    mutating func add(_ action: ClusterAction) { actions.append(action) }
+
+    mutating func explain(_ kind: Explanation.Kind, rule: String = "", _ text: String, evidence: [String] = []) {
+        add(.explain(Explanation(kind, rule: rule, text, evidence: evidence)))
+    }
+
+    /// Says once what is waited for.
+    mutating func wait(_ kind: Explanation.Kind, rule: String, _ text: String, evidence: [String] = []) {
+        let explanation = Explanation(kind, rule: rule, text, evidence: evidence)
+        if waiting?.text != explanation.text { add(.explain(explanation)) }
+        waiting = explanation
+    }
+
+    mutating func wakeBy(_ moment: MonotonicInstant) { wake = wake.map { min($0, moment) } ?? moment }
+
+    /// Sends an order unless the very same went out within a report interval.
+    mutating func order(_ kind: Order.Kind, to name: InstanceName, _ now: MonotonicInstant) {
+        guard let record, pending == nil, let one = observation(name), one.connected else { return }
+        let order = Order(stamp: record.stamp, kind: kind)
+        if one.lastOrder == order, let at = one.lastOrderAt, now - at < spec.timings.reportInterval { return }
+        update(name) {
+            $0.lastOrder = order
+            $0.lastOrderAt = now
+        }
+        add(.send(order, to: name))
+    }
+}

@@ -1,0 +1,171 @@
+import ClusterModel
+
+/// The next step, decided from the record and what was seen last: a lost event changes nothing but the moment.
+extension ClusterMachine {
+    mutating func evaluate(_ now: MonotonicInstant) {
+        guard loaded, pending == nil else { return }
+        guard let record else { return form(now) }
+        let stale = seen.compactMap { one in
+            one.report.flatMap { isAhead($0, record) }.map { "'\(one.spec.name)': \($0)" }
+        }
+        if !stale.isEmpty {
+            return wait(
+                .record, rule: "R1",
+                "the record is older than the cluster: nothing is decided until it is restored from a newer copy",
+                evidence: stale)
+        }
+        switch record.phase {
+        case .forming: chooseFirstPrimary(record, now)
+        case .initializing: awaitFirstPrimary(record, now)
+        case .steady: keep(record, now)
+        case .preparing: prepare(record, now)
+        case .promoting: promote(record, now)
+        }
+    }
+
+    // MARK: Birth (R24)
+
+    private mutating func form(_ now: MonotonicInstant) {
+        guard pending == nil else { return }
+        let first = ClusterRecord(forming: spec.name, mode: spec.durability)
+        pending = first
+        add(.store(first, replacing: .none))
+    }
+
+    private mutating func chooseFirstPrimary(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        let missing = seen.filter { !isFresh($0, now) || $0.report == nil }
+        guard missing.isEmpty, let first = seen.first else {
+            return wait(
+                .birth, rule: "R24",
+                "a cluster is born when all its instances have reported that they hold no data; still missing: "
+                    + missing.map(\.spec.name.text).joined(separator: ", "))
+        }
+        let holders = seen.compactMap { one -> String? in
+            switch one.report?.directory {
+            case .present(let number): "'\(one.spec.name)' holds data of system identifier \(number)"
+            case .foreign(let reason): "'\(one.spec.name)': \(reason)"
+            case .empty, nil: nil
+            }
+        }
+        guard holders.isEmpty else {
+            return wait(
+                .birth, rule: "R5",
+                "there is data, but no record of it: restore the record file, or move the data directories away",
+                evidence: holders)
+        }
+        waiting = nil
+        explain(.birth, rule: "R24", "'\(first.spec.name)' will be the first primary: all instances are empty")
+        store {
+            $0.term = Term(rawValue: 1)
+            $0.phase = .initializing
+            $0.primary = first.spec.name
+        }
+    }
+
+    private mutating func awaitFirstPrimary(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        guard let name = record.primary, let one = observation(name), let report = one.report else { return }
+        guard report.state.role == .primary, report.state.primaryOfTerm == record.term,
+            let incarnation = report.state.incarnation, case .present(let number) = report.directory
+        else {
+            let plan = Initialization(rules: record.rules, members: spec.instances)
+            return order(.initialize(plan), to: name, now)
+        }
+        let member = MemberID(name: name, incarnation: incarnation)
+        store {
+            $0.phase = .steady
+            $0.primaryIncarnation = incarnation
+            $0.systemIdentifier = number
+            $0.members = [member]
+            $0.highestTimeline = .first
+            $0.history = [
+                Primacy(
+                    term: record.term, primary: member, timeline: .first, parent: .none, forkLSN: .zero,
+                    why: "birth of the cluster")
+            ]
+        }
+    }
+
+    // MARK: In office
+
+    private mutating func keep(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        guard let name = record.primary else { return }
+        if let loss = primaryLoss(record, now) { return failOver(record, loss, now) }
+        if let primary = observation(name), isFresh(primary, now) { waiting = nil }
+        conclude(record, now)
+        if updateMembers(record, now) || changeRules(record, now) { return }
+        governPrimary(record, now)
+        orderFollowers(record, now)
+    }
+
+    private mutating func conclude(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        guard let name = record.primary, let report = observation(name)?.report, report.opened else { return }
+        guard report.state.primaryOfTerm == record.term, var done = progress else { return }
+        done.lap(\.route, now)
+        progress = nil
+        let summary = FailoverSummary(
+            term: record.term, from: done.from, to: name, timeline: record.history.last?.timeline ?? .none,
+            why: done.why, evidence: done.evidence, phases: done.phases)
+        lastFailover = summary
+        add(.concluded(summary))
+    }
+
+    private mutating func governPrimary(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        guard let name = record.primary, let report = observation(name)?.report else { return }
+        guard report.state.isPrimaryInOffice, report.state.primaryOfTerm == record.term else { return }
+        let changing = record.rules.count > 1 && report.confirmation?.version != record.version
+        guard changing || report.rules != record.rules else { return }
+        order(.govern(Governance(rules: record.rules, peers: peers(of: name, record))), to: name, now)
+    }
+
+    func peers(of name: InstanceName, _ record: ClusterRecord) -> [MemberID] {
+        record.members.filter { $0.name != name }
+    }
+
+    mutating func orderFollowers(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        for one in seen where one.spec.name != record.primary { orderFollower(one, record, now) }
+    }
+
+    private mutating func orderFollower(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) {
+        guard let primary = record.primary, let report = one.report, one.connected else { return }
+        guard let number = record.systemIdentifier, let server = spec.instance(primary)?.server else { return }
+        let wanted = Following(term: record.term, primary: primary)
+        let stuck = isStuck(one, report, record, now)
+        guard report.following != wanted || stuck else { return }
+        let plan = FollowPlan(
+            primary: primary, server: server, systemIdentifier: number, history: record.history,
+            peers: peers(of: one.spec.name, record), discard: stuck ? report.state.incarnation : nil)
+        if stuck {
+            explain(
+                .rejoin, rule: "R14",
+                "'\(one.spec.name)' has not received from '\(primary)' for "
+                    + "\(spec.timings.rebuildAfter.components.seconds) s: it is rebuilt")
+            update(one.spec.name) { $0.notReceivingSince = nil }
+        }
+        order(.follow(plan), to: one.spec.name, now)
+    }
+
+    /// Whether a standby that does as told still receives nothing, from a primary that is there (R14).
+    private mutating func isStuck(
+        _ one: Seen, _ report: InstanceReport, _ record: ClusterRecord, _ now: MonotonicInstant
+    ) -> Bool {
+        let source = record.primary.flatMap(observation)
+        let primaryIsUp = source.map { isFresh($0, now) && $0.report?.server == .primary } ?? false
+        guard record.phase == .steady, isFresh(one, now), report.server == .standby, primaryIsUp,
+            !receives(report, from: record.primary), report.state.incarnation != nil
+        else {
+            update(one.spec.name) { $0.notReceivingSince = nil }
+            return false
+        }
+        guard let since = one.notReceivingSince else {
+            update(one.spec.name) { $0.notReceivingSince = now }
+            return false
+        }
+        return now - since >= spec.timings.rebuildAfter
+    }
+
+    /// Whether a standby's receiver streams from that instance.
+    func receives(_ report: InstanceReport, from primary: InstanceName?) -> Bool {
+        guard let primary, let receiver = report.status?.receiver else { return false }
+        return receiver.status == "streaming" && receiver.sender == spec.instance(primary)?.server
+    }
+}

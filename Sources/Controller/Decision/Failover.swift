@@ -1,0 +1,242 @@
+import ClusterModel
+
+/// Why the primary is taken for gone, with what was seen.
+struct Loss: Hashable, Sendable {
+    var why: String
+    var evidence: [String]
+    /// How long ago it happened, as far as known.
+    var age: Duration
+}
+
+/// Evidence (R9), revocation (R6), candidate (R7, R8) and promotion (R13).
+extension ClusterMachine {
+    /// Complete evidence that the recorded primary is gone; nil if there is none.
+    func primaryLoss(_ record: ClusterRecord, _ now: MonotonicInstant) -> Loss? {
+        guard let name = record.primary, let one = observation(name) else { return nil }
+        if let report = one.report, isFresh(one, now) {
+            if report.state.releasedTerm >= record.term {
+                return Loss(
+                    why: "'\(name)' released term \(record.term): its server is down and no process of it is left",
+                    evidence: ["release by its own agent"], age: report.downFor ?? .zero)
+            }
+            if report.state.incarnation != record.primaryIncarnation {
+                return Loss(
+                    why: "'\(name)' no longer holds the data it was primary with",
+                    evidence: ["incarnation \(report.state.incarnation?.text ?? "none")"], age: .zero)
+            }
+            guard report.server == .unresponsive else { return nil }
+        }
+        let standbys = seen.filter { $0.spec.name != name && isFresh($0, now) && $0.report?.server == .standby }
+        guard !standbys.isEmpty, let startedAt else { return nil }
+        // Right after a start the agents have not had the time to come.
+        let last = one.reportAt ?? startedAt
+        if one.reportAt == nil && now - startedAt < spec.timings.leaseDuration { return nil }
+        var evidence = [one.connected ? "no answer from its server" : "its agent's connection is gone"]
+        for standby in standbys {
+            guard let line = lossSeen(by: standby, of: name, now) else { return nil }
+            evidence.append(line)
+        }
+        return Loss(why: "'\(name)' is gone: neither agent nor standbys reach it", evidence: evidence, age: now - last)
+    }
+
+    /// How a standby shows that it has lost the primary; nil if it still receives (R9 b).
+    private func lossSeen(by standby: Seen, of primary: InstanceName, _ now: MonotonicInstant) -> String? {
+        guard let report = standby.report, let at = standby.reportAt else { return nil }
+        guard receives(report, from: primary), let receiver = report.status?.receiver else {
+            return "'\(standby.spec.name)' receives nothing from it"
+        }
+        let silence = (receiver.sinceLastMessage ?? .zero) + report.statusAge + (now - at)
+        // An idle, healthy connection carries a message at least once a second.
+        guard silence > max(spec.timings.reportInterval * 2, .milliseconds(1500)) else { return nil }
+        return "'\(standby.spec.name)' has heard nothing from it for \(silence.wholeMilliseconds) ms"
+    }
+
+    // MARK: A new term
+
+    mutating func failOver(_ record: ClusterRecord, _ loss: Loss, _ now: MonotonicInstant) {
+        if spec.failoverDisabled {
+            return wait(
+                .waiting, rule: "R18", "automatic failover is disabled: \(loss.why)", evidence: loss.evidence)
+        }
+        guard couldBeMet(record, now) else {
+            return wait(
+                .waiting, rule: "R19", "\(loss.why); too few members answer to promote one safely",
+                evidence: loss.evidence + record.rules.map { "needed: \(neededText($0)), or the old primary itself" })
+        }
+        recentFailovers.removeAll { now - $0 > .seconds(300) }
+        if recentFailovers.count >= 3, let last = recentFailovers.last {
+            let doublings = min(recentFailovers.count - 3, 4)
+            let delay = spec.timings.repeatedFailoverDelay * (1 << doublings)
+            if now - last < delay {
+                wakeBy(last + delay)
+                return wait(
+                    .backoff, rule: "R17",
+                    "\(recentFailovers.count) failovers within five minutes: the next waits until "
+                        + "\(delay.wholeMilliseconds) ms after the last")
+            }
+        }
+        recentFailovers.append(now)
+        startTerm(record, loss, now)
+    }
+
+    mutating func startTerm(_ record: ClusterRecord, _ loss: Loss, _ now: MonotonicInstant) {
+        waiting = nil
+        if progress == nil {
+            var begun = Progress(from: record.primary, why: loss.why, evidence: loss.evidence, mark: now)
+            begun.phases.detect = max(0, loss.age.wholeMilliseconds)
+            progress = begun
+        } else {
+            progress?.evidence.append(loss.why)
+        }
+        explain(.evidence, rule: "R9", "\(loss.why): term \(record.term.next) begins", evidence: loss.evidence)
+        store {
+            $0.term = record.term.next
+            $0.phase = .preparing
+        }
+    }
+
+    /// Whether those that can be reached now could satisfy every rule, if they all answer.
+    private func couldBeMet(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
+        let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
+        if let primary = record.primaryMember, reachable.contains(primary) { return true }
+        return record.rules.allSatisfy { $0.isMet(by: reachable) }
+    }
+
+    private func isUsable(_ one: Seen) -> Bool {
+        guard let state = one.report?.state, !state.tainted else { return false }
+        return state.role == .standby || state.role == .primary
+    }
+
+    func neededText(_ rule: Rule) -> String {
+        let names = rule.voters.map(\.name.text).joined(separator: ", ")
+        return rule.answersNeeded.map { "\($0) of \(names)" } ?? "no number of voters suffices"
+    }
+
+    // MARK: Preparing (R6)
+
+    mutating func prepare(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        let answered = seen.filter { hasPrepared($0, record, now) }
+        let members = answered.compactMap(\.member)
+        let ownAnswer = record.primaryMember.map(members.contains) ?? false
+        if ownAnswer || record.rules.allSatisfy({ $0.isMet(by: members) }) {
+            if choose(record, answered, ownAnswer: ownAnswer, now) { return }
+        } else {
+            wait(
+                .waiting, rule: "R7", "term \(record.term) waits for answers: \(waitText(record, members))")
+        }
+        let enough = record.rules.allSatisfy { rule in
+            rule.isMet(by: seen.filter { isFresh($0, now) && canAnswer($0, record) }.compactMap(\.member))
+        }
+        for one in seen where !hasPrepared(one, record, now) {
+            let recover = one.spec.name == record.primary && !enough
+            order(.prepare(recover: recover), to: one.spec.name, now)
+        }
+    }
+
+    private func canAnswer(_ one: Seen, _ record: ClusterRecord) -> Bool {
+        guard let state = one.report?.state else { return false }
+        return state.role == .standby && !state.tainted
+    }
+
+    private func hasPrepared(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
+        isFresh(one, now) && one.report?.prepared?.term == record.term && one.member != nil
+    }
+
+    private func waitText(_ record: ClusterRecord, _ members: [MemberID]) -> String {
+        let rules = record.rules.map(neededText).joined(separator: " and ")
+        let have = members.isEmpty ? "none" : members.map(\.name.text).joined(separator: ", ")
+        return "needed are \(rules), or '\(record.primary?.text ?? "none")' itself; so far \(have)"
+    }
+
+    // MARK: Candidate (R7, R8)
+
+    /// Records a candidate; false if none can be taken yet.
+    private mutating func choose(
+        _ record: ClusterRecord, _ answered: [Seen], ownAnswer: Bool, _ now: MonotonicInstant
+    ) -> Bool {
+        if record.newestRule.mode == .async, !ownAnswer, !leaseIsOver(record, now) { return false }
+        let ranking = CandidateRanking(
+            answered: answered, record: record, spec: spec, ownAnswer: ownAnswer,
+            primaryPosition: record.primary.flatMap(observation)?.report?.status?.position)
+        guard let winner = ranking.winner, let candidate = winner.member, let position = winner.report?.prepared?.position,
+            let old = record.primaryMember
+        else {
+            wait(.waiting, rule: "R8", "no candidate is eligible in term \(record.term)", evidence: ranking.reasons)
+            return false
+        }
+        let others = seen.filter { one in !answered.contains { $0.spec.name == one.spec.name } }
+        let reasons = ranking.reasons + others.map { "'\($0.spec.name)': did not answer in this term" }
+        waiting = nil
+        progress?.evidence += ["candidate '\(candidate.name)': \(position)"] + reasons
+        explain(
+            .candidate, rule: "R8", "'\(candidate.name)' has the most WAL: it is the candidate of term \(record.term)",
+            evidence: ["\(position)"] + reasons)
+        let timeline = highestTimeline(record).next
+        let why = progress?.why ?? "term \(record.term) was begun by an earlier controller"
+        store {
+            $0.phase = .promoting
+            $0.primary = candidate.name
+            $0.primaryIncarnation = candidate.incarnation
+            $0.rules = record.rules.map { $0.promoting(candidate, replacing: old) }
+            $0.highestTimeline = timeline
+            $0.history.append(
+                Primacy(
+                    term: record.term, primary: candidate, timeline: timeline, parent: position.timeline,
+                    forkLSN: position.lsn, why: why))
+        }
+        return true
+    }
+
+    /// In `async` only a release or the end of every lease ever granted makes the old primary harmless (R3, R4).
+    private mutating func leaseIsOver(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
+        guard let name = record.primary, let one = observation(name) else { return true }
+        if let report = one.report, let last = record.history.last, report.state.releasedTerm >= last.term { return true }
+        guard let until = one.leaseUntil, now < until else { return true }
+        wakeBy(until)
+        wait(.waiting, rule: "R3", "waiting until the lease of '\(name)' is over")
+        return false
+    }
+
+    private func highestTimeline(_ record: ClusterRecord) -> Timeline {
+        var highest = record.highestTimeline
+        for one in seen {
+            guard case .present(let number) = one.report?.directory, number == record.systemIdentifier else { continue }
+            highest = max(highest, one.report?.status?.position.timeline ?? .none, one.report?.stoppedTimeline ?? .none)
+            highest = max(highest, one.report?.prepared?.position.timeline ?? .none)
+        }
+        return highest
+    }
+
+    // MARK: Promoting (R13)
+
+    mutating func promote(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        guard let name = record.primary, let one = observation(name), let assigned = record.history.last else { return }
+        if let result = one.report?.promotion, result.term == record.term, isFresh(one, now),
+            one.member == record.primaryMember
+        {
+            progress?.lap(\.promote, now)
+            return store {
+                $0.phase = .steady
+                $0.history[$0.history.count - 1].forkLSN = result.forkLSN
+            }
+        }
+        if let loss = candidateLoss(record, one, now) {
+            update(name) { $0.failedTerm = record.term }
+            return startTerm(record, loss, now)
+        }
+        let promotion = Promotion(
+            timeline: assigned.timeline, rules: record.rules, peers: peers(of: name, record), history: record.history)
+        order(.promote(promotion), to: name, now)
+        orderFollowers(record, now)
+    }
+
+    private func candidateLoss(_ record: ClusterRecord, _ one: Seen, _ now: MonotonicInstant) -> Loss? {
+        if let loss = primaryLoss(record, now) { return loss }
+        guard let promotingSince, now - promotingSince > spec.timings.promotionTimeout else { return nil }
+        let fault = one.report?.fault ?? ""
+        return Loss(
+            why: "the promotion of '\(one.spec.name)' took longer than "
+                + "\(spec.timings.promotionTimeout.components.seconds) s" + (fault.isEmpty ? "" : ": \(fault)"),
+            evidence: [], age: .zero)
+    }
+}

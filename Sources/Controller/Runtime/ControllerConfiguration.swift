@@ -1,0 +1,70 @@
+public import ClusterModel
+public import Configuration
+public import Logging
+import ControlChannel
+public import TLSTransport
+
+/// Everything a controller is told, checked.
+public struct ControllerConfiguration: Sendable {
+    public var spec: ClusterSpec
+    public var listen: Endpoint
+    public var certificates: TLSFiles
+    /// Where the cluster record is kept; its lock file stands beside it.
+    public var recordFile: String
+    /// Where decisions and changes of primary are written down, one JSON object a line.
+    public var historyFile: String
+    public var logLevel: Logger.Level
+
+    /// Scalar keys, each of which is also a flag and an environment variable.
+    public static let scalarKeys = [
+        "cluster", "durability", "listen", "certificates", "recordFile", "historyFile", "maximumLagOnFailover",
+        "failover.isDisabled", "logLevel", "timings.reportInterval", "timings.leaseDuration", "timings.fenceBudget",
+        "timings.promotionTimeout", "timings.rebuildAfter", "timings.repeatedFailoverDelay",
+    ]
+
+    /// Reads and checks a configuration.
+    ///
+    /// - Throws: `ConfigurationError` with every fault found.
+    public init(_ given: ConfigurationReader) throws(ConfigurationError) {
+        var reader = given
+        let name = reader.clusterName()
+        var durability = Durability.required
+        if let text = reader.text("durability") {
+            if let found = Durability(rawValue: text) {
+                durability = found
+            } else {
+                reader.fault("durability", "is '\(text)'; known are required and async")
+            }
+        }
+        let listen = reader.endpoint("listen")
+        let folder = reader.requiredText("certificates")
+        recordFile = reader.requiredText("recordFile")
+        historyFile = reader.requiredText("historyFile")
+        var instances: [InstanceSpec] = []
+        reader.entries("instances") { entry in
+            let name = entry.instanceName("name")
+            let server = entry.endpoint("server")
+            let priority = entry.number("failoverPriority", within: 0...1000) ?? 0
+            let noFailover = entry.flag("noFailover") ?? false
+            guard let name, let server else { return }
+            instances.append(
+                InstanceSpec(name: name, server: server, failoverPriority: Int(priority), noFailover: noFailover))
+        }
+        let timings = reader.timings()
+        let lag = reader.number("maximumLagOnFailover", within: 0...(1 << 50)) ?? 1 << 20
+        let disabled = reader.flag("failover.isDisabled") ?? false
+        logLevel = reader.logLevel()
+        reader.refuseUnknownKeys()
+        certificates = TLSFiles(inFolder: folder)
+        self.listen = listen ?? Endpoint(host: "", port: 0)
+        guard let name else {
+            try reader.check()
+            throw ConfigurationError(faults: ["'cluster' is missing"])
+        }
+        spec = ClusterSpec(
+            name: name, durability: durability, instances: instances, timings: timings, maximumLagOnFailover: lag,
+            failoverDisabled: disabled)
+        for fault in spec.faults { reader.fault("instances and timings", fault) }
+        try reader.check()
+    }
+}

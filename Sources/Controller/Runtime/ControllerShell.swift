@@ -1,0 +1,180 @@
+import ClusterDecision
+import ClusterModel
+import ClusterProtocol
+import ControlChannel
+import FoundationEssentials
+public import Logging
+import Platform
+import TLSTransport
+import Telemetry
+
+/// Why a controller could not go on.
+public struct ControllerError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+}
+
+/// Carries out what the core decides: one switch over its actions, no decisions.
+public actor ControllerShell {
+    private let configuration: ControllerConfiguration
+    private let store: FileRecordStore
+    private let server: ControlServer
+    private let history: HistoryFile
+    private let logger: Logger
+    private var machine: ClusterMachine
+    private var connections: [InstanceName: ConnectionID] = [:]
+    private var timer: Task<Void, Never>?
+
+    /// Takes the record's lock and reads the certificates; does not listen yet.
+    ///
+    /// - Throws: `ControllerError` with what is wrong and what mends it.
+    public init(_ configuration: ControllerConfiguration, version: String, logger: Logger) throws(ControllerError) {
+        self.configuration = configuration
+        self.logger = logger
+        machine = ClusterMachine(spec: configuration.spec)
+        history = HistoryFile(path: configuration.historyFile)
+        do {
+            store = try FileRecordStore(path: configuration.recordFile, cluster: configuration.spec.name)
+            let tls = try TLSContext(files: configuration.certificates)
+            if let complaint = tls.complaint { logger.warning("certificate", metadata: [LogKey.reason: "\(complaint)"]) }
+            server = ControlServer(
+                ControlServerConfiguration(
+                    cluster: configuration.spec.name, host: configuration.listen.host,
+                    port: Int(configuration.listen.port), software: version), tls: tls, logger: logger)
+        } catch {
+            throw ControllerError(description: "\(error)")
+        }
+    }
+
+    /// Serves until the task is cancelled.
+    ///
+    /// - Throws: `ControllerError` if the record cannot be read or the address not listened on.
+    public func run() async throws(ControllerError) {
+        do {
+            apply(.recordLoaded(try await store.load()))
+        } catch {
+            throw ControllerError(description: "\(error)")
+        }
+        let outcome = await withTaskGroup(of: String?.self) { group in
+            group.addTask { [server, logger] in
+                do {
+                    try await server.run { logger.notice("listening", metadata: [LogKey.address: "port \($0)"]) }
+                    return nil
+                } catch {
+                    return "\(error)"
+                }
+            }
+            for await event in server.events { take(event) }
+            return await group.next() ?? nil
+        }
+        timer?.cancel()
+        if let outcome { throw ControllerError(description: outcome) }
+    }
+
+    private func take(_ event: ServerEvent) {
+        switch event {
+        case .connected(let instance, let address, let connection):
+            logger.info("agent connected", metadata: [LogKey.instance: "\(instance)", LogKey.address: "\(address)"])
+            connections[instance] = connection
+            apply(.connected(instance))
+        case .disconnected(let instance, let connection, let reason):
+            guard connections[instance] == connection else { return }
+            logger.info("agent disconnected", metadata: [LogKey.instance: "\(instance)", LogKey.reason: "\(reason)"])
+            connections[instance] = nil
+            apply(.disconnected(instance))
+        case .message(let instance, let connection, let message):
+            guard connections[instance] == connection else { return }
+            switch message {
+            case .report(let report): apply(.report(instance, report))
+            case .refused(let refusal): apply(.refused(instance, refusal))
+            }
+        case .request(let connection, let id, let request):
+            server.answer(answer(request), to: connection, request: id)
+        }
+    }
+
+    private func answer(_ request: OperatorRequest) -> OperatorAnswer {
+        switch request {
+        case .status:
+            guard let view = machine.view(at: .now) else { return .rejected(reason: "the record is not read yet") }
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            guard let json = try? encoder.encode(view) else { return .rejected(reason: "the state could not be encoded") }
+            return .status(json: String(decoding: json, as: UTF8.self))
+        case .command(let verb, _):
+            return .rejected(reason: "'\(verb)' is not a command of this version")
+        case .unknown(let kind):
+            return .rejected(reason: "\(kind) is not known to this version; upgrade the controller")
+        }
+    }
+
+    private func apply(_ event: ClusterEvent) {
+        let actions = machine.handle(event, at: .now)
+        for action in actions { perform(action) }
+        timer?.cancel()
+        let at = machine.wakeAt(after: .now)
+        timer = Task { [weak self] in
+            try? await Task.sleep(for: at - .now, tolerance: .zero)
+            if !Task.isCancelled { await self?.tick() }
+        }
+    }
+
+    private func tick() { apply(.tick) }
+
+    private func perform(_ action: ClusterAction) {
+        switch action {
+        case .store(let record, let version): Task { await write(record, replacing: version) }
+        case .load: Task { await load() }
+        case .send(let order, let name):
+            logger.debug("order", metadata: [LogKey.instance: "\(name)", "order": "\(order.name)", "stamp": "\(order.stamp)"])
+            if let connection = connections[name] { server.send(.order(order), to: connection) }
+        case .answer(let answer, let name):
+            if let connection = connections[name] { server.send(.answer(answer), to: connection) }
+        case .explain(let explanation):
+            logger.decided(explanation)
+            let at = WallClock.milliseconds()
+            Task { await note { try await $0.append(explanation, at: at) } }
+        case .concluded(let summary):
+            logger.notice(
+                "change of primary complete",
+                metadata: [LogKey.term: "\(summary.term)", LogKey.instance: "\(summary.to)"])
+            let at = WallClock.milliseconds()
+            Task { await note { try await $0.append(summary, at: at) } }
+        }
+    }
+
+    private func write(_ record: ClusterRecord, replacing version: RecordVersion) async {
+        switch await store.store(record, replacing: version) {
+        case .stored: apply(.recordStored)
+        case .conflict(let found): apply(.recordConflict(found))
+        case .unknown(let reason):
+            logger.error("the record could not be written", metadata: [LogKey.reason: "\(reason)"])
+            apply(.recordUnknown(reason: reason))
+        }
+    }
+
+    /// Reads the record until it can be read: without it nothing may be decided.
+    private func load() async {
+        while !Task.isCancelled {
+            do {
+                return apply(.recordLoaded(try await store.load()))
+            } catch {
+                logger.error("the record could not be read", metadata: [LogKey.reason: "\(error)"])
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    /// A history that cannot be written is said, and never holds up a decision.
+    private func note(_ body: (HistoryFile) async throws -> Void) async {
+        do {
+            try await body(history)
+        } catch {
+            logger.error("the history could not be written", metadata: [LogKey.reason: "\(error)"])
+        }
+    }
+}
+
+extension MonotonicInstant {
+    /// The machine's present moment.
+    static var now: MonotonicInstant { MonotonicInstant(nanoseconds: MonotonicClock.nanoseconds()) }
+}

@@ -1,0 +1,4 @@
+import Glibc
+import LauncherCore
+
+exit(Launcher.run(arguments: Array(CommandLine.arguments.dropFirst())))

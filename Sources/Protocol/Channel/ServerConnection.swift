@@ -1,0 +1,132 @@
+import ClusterModel
+import ClusterProtocol
+import TLSTransport
+
+/// One peer's connection at the controller: from the certificate to hello to messages.
+///
+/// Confined to the event loop of its channel.
+final class ServerConnection: FrameOwner {
+    let id: ConnectionID
+    let link: FrameLink
+    let address: String
+    private let roster: ServerRoster
+    /// Who the certificate speaks for, once the hello has agreed with it.
+    private(set) var identity: PeerIdentity?
+    private var certified: PeerIdentity?
+
+    init(_ id: ConnectionID, _ link: FrameLink, from address: String, roster: ServerRoster) {
+        self.id = id
+        self.link = link
+        self.address = address
+        self.roster = roster
+    }
+
+    func authenticated(_ peer: CertificateSummary, _ handler: FrameHandler) {
+        let cluster = roster.configuration.cluster
+        do {
+            let found = try PeerIdentity.sole(among: peer.uris)
+            guard found.cluster == cluster else {
+                reject(
+                    handler,
+                    "the certificate is of cluster '\(found.cluster)', this is the controller of '\(cluster)'"
+                )
+                return
+            }
+            guard found.role != .controller else {
+                reject(handler, "the certificate is a controller's; agents and command lines have their own")
+                return
+            }
+            certified = found
+        } catch {
+            reject(handler, error.description)
+            return
+        }
+        let limit = roster.configuration.helloTimeout
+        handler.allowSilence(limit, orElse: "the peer said no hello within \(limit.wholeMilliseconds) ms")
+    }
+
+    func received(_ payload: [UInt8], _ handler: FrameHandler) -> Bool {
+        let frame: ClientFrame
+        do {
+            frame = try WireCodec.decodeClientFrame(payload)
+        } catch {
+            reject(handler, error.description)
+            return true
+        }
+        guard let identity else {
+            greet(frame, handler)
+            return true
+        }
+        switch (frame, identity.role) {
+        case (.agent(let message), .agent(let instance)):
+            guard roster.isCurrent(instance, id) else { return true }
+            let event = ServerEvent.message(instance: instance, connection: id, message)
+            return roster.queue.add(event, from: link, cost: payload.count + 256)
+        case (.request(let number, let request), .operator):
+            if case .unknown(let kind) = request {
+                let reason =
+                    "unknown \(kind); the command line is newer than the controller, which is version "
+                    + roster.configuration.software
+                send(.answer(id: number, .rejected(reason: reason)))
+                return true
+            }
+            let event = ServerEvent.request(connection: id, id: number, request)
+            return roster.queue.add(event, from: link, cost: payload.count + 256)
+        case (.unknown, _):
+            // A newer peer's addition: nothing that this version could act on.
+            return true
+        default:
+            reject(handler, "\(identity) may not send this kind of message")
+            return true
+        }
+    }
+
+    func ended(_ reason: String) {
+        roster.leave(self, reason: reason)
+    }
+
+    private func greet(_ frame: ClientFrame, _ handler: FrameHandler) {
+        guard case .hello(let hello) = frame, let certified else {
+            reject(handler, "the first message must be a hello")
+            return
+        }
+        guard hello.version.understands(.current) else {
+            let theirs = "the peer (version \(hello.software)) speaks protocol \(hello.version)"
+            let ours = "this controller (version \(roster.configuration.software)) speaks \(ProtocolVersion.current)"
+            reject(handler, "\(theirs), \(ours); the major versions must be the same")
+            return
+        }
+        guard hello.identity == certified else {
+            let said = hello.identity.map(\.description) ?? "nobody valid"
+            reject(handler, "the peer says it is \(said), its certificate speaks for \(certified)")
+            return
+        }
+        switch certified.role {
+        case .agent(let instance):
+            identity = certified
+            send(.welcome(Welcome(software: roster.configuration.software)))
+            let limit = roster.configuration.agentSilence
+            handler.allowSilence(limit, orElse: "the agent reported nothing for \(limit.wholeMilliseconds) ms")
+            roster.enter(instance, self)
+        case .operator, .controller:
+            guard roster.enterOperator(self) else {
+                reject(handler, "\(roster.configuration.operatorLimit) command lines are connected already; try again")
+                return
+            }
+            identity = certified
+            send(.welcome(Welcome(software: roster.configuration.software)))
+            let limit = roster.configuration.operatorSilence
+            handler.allowSilence(limit, orElse: "the command line asked nothing for \(limit.wholeMilliseconds) ms")
+        }
+    }
+
+    private func reject(_ handler: FrameHandler, _ reason: String) {
+        send(.rejection(reason: reason))
+        handler.finish(reason)
+    }
+
+    private func send(_ frame: ServerFrame) {
+        // These frames are small; one that is not cannot be told to the peer either.
+        if let payload = try? WireCodec.encode(frame) { link.send(payload) }
+    }
+}

@@ -1,0 +1,109 @@
+/// Where the cluster stands between two primaries.
+public enum Phase: String, Sendable, Hashable, Codable {
+    /// No primary has ever been chosen.
+    case forming
+    /// The first primary is recorded and may be initialized (R24).
+    case initializing
+    /// The recorded primary is in office, or is to be.
+    case steady
+    /// A new term is open: members are asked for their promise and position (R6).
+    case preparing
+    /// A candidate is recorded; it is the recorded primary from this write on (R7).
+    case promoting
+}
+
+/// One primacy in the cluster's history: which timeline it was given, and where that left its parent.
+public struct Primacy: Hashable, Sendable, Codable {
+    public var term: Term
+    public var primary: MemberID?
+    public var timeline: Timeline
+    public var parent: Timeline
+    /// End of the parent timeline in this primacy's history.
+    public var forkLSN: LSN
+    /// Why this change of primary was made (I8).
+    public var why: String
+
+    public init(
+        term: Term, primary: MemberID?, timeline: Timeline, parent: Timeline, forkLSN: LSN, why: String
+    ) {
+        self.term = term
+        self.primary = primary
+        self.timeline = timeline
+        self.parent = parent
+        self.forkLSN = forkLSN
+        self.why = why
+    }
+}
+
+/// The one durable truth about a cluster, changed only by compare-and-swap on `version`.
+public struct ClusterRecord: Hashable, Sendable, Codable {
+    public var cluster: ClusterName
+    public var version: RecordVersion
+    public var term: Term
+    public var phase: Phase
+    /// Primary of the last term that got one; the candidate from the write that records it.
+    public var primary: InstanceName?
+    /// Nil only while the first primary has no data directory yet.
+    public var primaryIncarnation: Incarnation?
+    /// Number of the cluster's data; nil until the first primary has been initialized.
+    public var systemIdentifier: SystemIdentifier?
+    /// Current incarnations of the members whose data is the cluster's, sorted.
+    public var members: [MemberID]
+    /// One rule, or the old and the new one while a change is under way (R12).
+    public var rules: [Rule]
+    /// Highest timeline ever assigned or reported.
+    public var highestTimeline: Timeline
+    /// Oldest first; at most ``historyLimit`` entries.
+    public var history: [Primacy]
+
+    /// How many primacies are kept in the record.
+    public static let historyLimit = 200
+
+    /// The record of a cluster that is to be born.
+    public init(forming cluster: ClusterName, mode: Durability) {
+        self.cluster = cluster
+        version = RecordVersion(rawValue: 1)
+        term = .none
+        phase = .forming
+        primary = nil
+        primaryIncarnation = nil
+        systemIdentifier = nil
+        members = []
+        rules = [.birth(mode)]
+        highestTimeline = .none
+        history = []
+    }
+
+    /// The recorded primary in its incarnation, once it has one.
+    public var primaryMember: MemberID? {
+        guard let primary, let primaryIncarnation else { return nil }
+        return MemberID(name: primary, incarnation: primaryIncarnation)
+    }
+
+    /// What orders decided from this record carry.
+    public var stamp: Stamp { Stamp(term: term, version: version) }
+
+    /// The rule in the making, or the only one.
+    public var newestRule: Rule {
+        guard let rule = rules.last else { return .birth(.required) }
+        return rule
+    }
+
+    /// What makes this record impossible, for a file edited by hand; empty if nothing does.
+    public var faults: [String] {
+        var found: [String] = []
+        if version == .none { found.append("version is 0") }
+        if !(1...2).contains(rules.count) { found.append("rules must hold one or two rules") }
+        for rule in rules where rule.required < 0 || rule.required > rule.voters.count {
+            found.append("a rule demands \(rule.required) of \(rule.voters.count) voters")
+        }
+        if phase != .forming && (primary == nil || term == .none) { found.append("phase without a primary or a term") }
+        if phase != .forming && phase != .initializing && primaryMember == nil {
+            found.append("the primary has no incarnation")
+        }
+        if phase != .forming && phase != .initializing && systemIdentifier == nil {
+            found.append("the system identifier is missing")
+        }
+        return found
+    }
+}

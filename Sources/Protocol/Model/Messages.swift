@@ -1,0 +1,151 @@
+/// What an agent sends to the controller.
+public enum AgentMessage: Hashable, Sendable {
+    case report(InstanceReport)
+    /// An order was not taken, and why.
+    case refused(OrderRefusal)
+}
+
+/// What the controller sends to an agent.
+public enum ControllerMessage: Hashable, Sendable {
+    case answer(ReportAnswer)
+    case order(Order)
+    /// An order this version does not know; to be refused with a reason.
+    case unknown(kind: String)
+}
+
+/// Answer to one report; carries the lease if the instance is the recorded primary (R2).
+public struct ReportAnswer: Hashable, Sendable {
+    public var sequence: UInt64
+    /// Stamp of the record that the answer was decided from.
+    public var stamp: Stamp
+    /// Lease granted for `stamp.term`, counted from the sending of that report; nil if none.
+    public var lease: Duration?
+
+    public init(sequence: UInt64, stamp: Stamp, lease: Duration?) {
+        self.sequence = sequence
+        self.stamp = stamp
+        self.lease = lease
+    }
+}
+
+/// A reason for not taking an order.
+public struct OrderRefusal: Hashable, Sendable {
+    /// The order's stamp, if it had one.
+    public var stamp: Stamp
+    /// Name of the order.
+    public var order: String
+    public var reason: String
+
+    public init(stamp: Stamp, order: String, reason: String) {
+        self.stamp = stamp
+        self.order = order
+        self.reason = reason
+    }
+}
+
+/// What the controller asks of an instance. Every order may come late, twice or never.
+public struct Order: Hashable, Sendable {
+    public var stamp: Stamp
+    public var kind: Kind
+
+    public init(stamp: Stamp, kind: Kind) {
+        self.stamp = stamp
+        self.kind = kind
+    }
+
+    /// The closed list of orders.
+    public enum Kind: Hashable, Sendable {
+        /// Make the first data directory and be its primary (R24).
+        case initialize(Initialization)
+        /// Promise the term, let nothing reach this server any more, say how far it got (R6).
+        ///
+        /// `recover`: a stopped server replays under `standby.signal` to learn its position.
+        case prepare(recover: Bool)
+        /// Become primary on exactly this timeline (R13).
+        case promote(Promotion)
+        /// Stream from that primary, rewound or rebuilt first if need be (R14).
+        case follow(FollowPlan)
+        /// Be the primary under these rules: names, slots (R12, R23).
+        case govern(Governance)
+    }
+
+    /// Name of the order for logs and refusals.
+    public var name: String {
+        switch kind {
+        case .initialize: "initialize"
+        case .prepare: "prepare"
+        case .promote: "promote"
+        case .follow: "follow"
+        case .govern: "govern"
+        }
+    }
+}
+
+/// Birth of a cluster's data.
+public struct Initialization: Hashable, Sendable {
+    public var rules: [Rule]
+    public var members: [InstanceSpec]
+
+    public init(rules: [Rule], members: [InstanceSpec]) {
+        self.rules = rules
+        self.members = members
+    }
+}
+
+/// Terms on which a candidate becomes primary.
+public struct Promotion: Hashable, Sendable {
+    /// Timeline that the record assigned.
+    public var timeline: Timeline
+    /// Rules to open under; the last one gives the names.
+    public var rules: [Rule]
+    /// Other members, each of which gets a slot.
+    public var peers: [MemberID]
+    /// Primacies so far, to tell the ancestors among the timelines already used.
+    public var history: [Primacy]
+
+    public init(timeline: Timeline, rules: [Rule], peers: [MemberID], history: [Primacy]) {
+        self.timeline = timeline
+        self.rules = rules
+        self.peers = peers
+        self.history = history
+    }
+}
+
+/// How an instance becomes a standby of a primary.
+public struct FollowPlan: Hashable, Sendable {
+    public var primary: InstanceName
+    /// The primary's own address.
+    public var server: Endpoint
+    public var systemIdentifier: SystemIdentifier
+    /// Primacies up to this term: what the instance's own history is judged by.
+    public var history: [Primacy]
+    /// Other members, each of which gets a slot here, too.
+    public var peers: [MemberID]
+    /// Incarnation to be replaced by a new copy whatever it holds; an agent of another incarnation ignores it,
+    /// so that a late duplicate cannot discard the new copy.
+    public var discard: Incarnation?
+
+    public init(
+        primary: InstanceName, server: Endpoint, systemIdentifier: SystemIdentifier, history: [Primacy],
+        peers: [MemberID], discard: Incarnation? = nil
+    ) {
+        self.primary = primary
+        self.server = server
+        self.systemIdentifier = systemIdentifier
+        self.history = history
+        self.peers = peers
+        self.discard = discard
+    }
+}
+
+/// What a primary in office runs under.
+public struct Governance: Hashable, Sendable {
+    /// One rule, or old and new (R12).
+    public var rules: [Rule]
+    public var peers: [MemberID]
+
+    public init(rules: [Rule], peers: [MemberID]) {
+        self.rules = rules
+        self.peers = peers
+    }
+}

@@ -1,0 +1,36 @@
+/// What can go wrong in the world.
+enum Fault: String, CaseIterable {
+    case postmasterKilled, serverFrozen, agentKilled, agentKilledBetweenActions, agentFrozen, launcherKilled
+    case hostKilled, hostPaused, allHostsKilled, controllerKilled, controllerCutOff, serversSevered, hostIsolated
+    case networkChaos, connectionBroken, stateWriteFails, promotedByHand
+}
+
+/// Which faults a seed has, and how thick they come.
+struct FaultPlan {
+    let isCalm: Bool
+    var kinds: [Fault] = []
+    /// Mean time between two faults.
+    var spacing: UInt64 = 0
+    var firstAt: UInt64 = 0
+    var safetySpan: UInt64
+    var losesStoreAnswers = false
+
+    init(_ random: inout SplitMix64, isCalm: Bool, instances: Int) {
+        self.isCalm = isCalm
+        safetySpan = random.number(Time.seconds(15)...Time.seconds(35))
+        guard !isCalm else { return }
+        kinds = Fault.allCases.filter { _ in random.chance(400) }
+        if kinds.isEmpty { kinds = [.postmasterKilled] }
+        if random.chance(600), !kinds.contains(.postmasterKilled) { kinds.append(.postmasterKilled) }
+        spacing = random.number(Time.milliseconds(400)...Time.seconds(5))
+        // Sometimes the cluster is disturbed while it is being born.
+        firstAt = random.chance(250) ? Time.milliseconds(100) : Time.seconds(8)
+        losesStoreAnswers = random.chance(300)
+    }
+
+    var isTroubled: Bool { !isCalm }
+
+    var summary: String {
+        isCalm ? "calm" : "faults: " + kinds.map(\.rawValue).joined(separator: ", ")
+    }
+}

@@ -1,0 +1,175 @@
+import ClusterModel
+import InstanceDecision
+
+/// Faults, injected from the seed until the world is healed.
+extension World {
+    func scheduleFaults() {
+        guard !plan.isCalm else { return }
+        after(plan.firstAt) { $0.nextFault() }
+    }
+
+    private func nextFault() {
+        guard !isHealing else { return }
+        inject()
+        after(random.number(plan.spacing / 8...plan.spacing * 2)) { $0.nextFault() }
+    }
+
+    private func inject() {
+        guard let kind = random.pick(plan.kinds), let victim = victim() else { return }
+        let span = random.chance(250) ? random.number(Time.seconds(4)...Time.seconds(12))
+            : random.number(Time.milliseconds(50)...Time.seconds(4))
+        coverage.faults[kind.rawValue, default: 0] += 1
+        trace("FAULT \(kind.rawValue) at \(victim.name) for \(span / 1_000_000) ms")
+        switch kind {
+        case .postmasterKilled: killPostmaster(victim)
+        case .serverFrozen: freezeServer(victim, span)
+        case .agentKilled: killAgent(victim, span / 4)
+        case .agentKilledBetweenActions: victim.agent?.actionsToLive = random.below(12)
+        case .agentFrozen: freezeAgent(victim, span)
+        case .launcherKilled: killLauncher(victim, span / 4)
+        case .hostKilled: killHost(victim, span)
+        case .hostPaused: pause(victim, span)
+        case .allHostsKilled: for host in hosts { killHost(host, span / 2 + random.number(0...Time.seconds(1))) }
+        case .controllerKilled:
+            stopController()
+            after(span) { $0.startController() }
+        case .controllerCutOff: cutOff(victim, span)
+        case .serversSevered:
+            if let other = random.pick(hosts), other !== victim { sever([(victim.index, other.index)], span) }
+        case .hostIsolated:
+            cutOff(victim, span)
+            sever(hosts.indices.filter { $0 != victim.index }.map { (victim.index, $0) }, span)
+        case .networkChaos:
+            network.isChaotic = true
+            after(span * 2) { $0.network.isChaotic = false }
+        case .connectionBroken: disconnect(victim, seenAfter: 1000...50_000)
+        case .stateWriteFails: victim.agent?.failsNextPersist = true
+        case .promotedByHand: promoteByHand(victim)
+        }
+    }
+
+    /// The primary more often than the others.
+    private func victim() -> Host? {
+        if random.chance(500), let primary = hosts.first(where: { $0.server?.isPrimary == true }) { return primary }
+        return random.pick(hosts)
+    }
+
+    // MARK: Processes
+
+    private func freezeServer(_ host: Host, _ span: UInt64) {
+        guard let server = host.server, !server.isFrozen else { return }
+        server.isFrozen = true
+        after(span) { world in
+            guard !server.isGone, server.isFrozen else { return }
+            server.isFrozen = false
+            world.trace("[\(host.name)] the server wakes")
+            world.settleCommits(host, server)
+        }
+    }
+
+    private func killAgent(_ host: Host, _ span: UInt64) {
+        stopAgent(host)
+        after(span) { $0.startAgent(host) }
+    }
+
+    private func freezeAgent(_ host: Host, _ span: UInt64) {
+        guard let agent = host.agent, !agent.isFrozen else { return }
+        agent.isFrozen = true
+        disconnect(host, seenAfter: 1_500_000...2_500_000)
+        after(span) { world in if host.agent === agent { world.thaw(host) } }
+    }
+
+    func thaw(_ host: Host) {
+        guard let agent = host.agent, agent.isFrozen else { return }
+        trace("[\(host.name)] the agent thaws")
+        agent.isFrozen = false
+        let due = agent.deferred
+        agent.deferred = []
+        for step in due { inside(host, agent, step) }
+    }
+
+    /// When a launcher dies all that it started dies with it.
+    private func killLauncher(_ host: Host, _ span: UInt64) {
+        guard host.isOn, host.launcherIsAlive else { return }
+        host.launcherIsAlive = false
+        host.launcherNumber += 1
+        if let server = host.server { endServer(host, server, "the launcher died", tells: false) }
+        soon(500...10_000) { $0.on(host) { if !host.launcherIsAlive { $0.tellAgent(host, .launcherLost) } } }
+        after(span + Time.milliseconds(15)) { $0.restartLauncher(host) }
+    }
+
+    func restartLauncher(_ host: Host) {
+        guard host.isOn, !host.launcherIsAlive else { return }
+        host.launcherIsAlive = true
+        guard let agent = host.agent else { return startAgent(host) }
+        soon(11_000...50_000) { world in
+            world.inside(host, agent) { world in
+                world.give(.event(.launcherLost), host, agent)
+                world.attach(host, agent)
+            }
+        }
+    }
+
+    // MARK: Machines
+
+    private func killHost(_ host: Host, _ span: UInt64) {
+        guard host.isOn else { return }
+        disconnect(host, seenAfter: 1_000_000...2_500_000)
+        stopAgent(host)
+        for server in [host.server].compactMap(\.self) + host.lingering {
+            endServer(host, server, "the machine lost power", tells: false)
+        }
+        host.isOn = false
+        host.isPaused = false
+        host.deferred = []
+        host.launcherNumber += 1
+        host.leaseEnd = nil
+        after(span) { $0.powerOn(host) }
+    }
+
+    func powerOn(_ host: Host) {
+        guard !host.isOn else { return }
+        trace("[\(host.name)] the machine comes back")
+        host.isOn = true
+        host.launcherIsAlive = true
+        startAgent(host)
+    }
+
+    private func pause(_ host: Host, _ span: UInt64) {
+        guard host.isRunning else { return }
+        host.isPaused = true
+        disconnect(host, seenAfter: 1_500_000...2_500_000)
+        after(span) { $0.wake(host) }
+    }
+
+    func wake(_ host: Host) {
+        guard host.isOn, host.isPaused else { return }
+        trace("[\(host.name)] the machine wakes")
+        host.isPaused = false
+        let due = host.deferred
+        host.deferred = []
+        for step in due { on(host, step) }
+        if let server = host.server { settleCommits(host, server) }
+    }
+
+    // MARK: Network
+
+    private func cutOff(_ host: Host, _ span: UInt64) {
+        network.isCutOff[host.index] = true
+        disconnect(host, seenAfter: 1_500_000...2_500_000)
+        after(span) { $0.network.isCutOff[host.index] = false }
+    }
+
+    private func sever(_ pairs: [(Int, Int)], _ span: UInt64) {
+        for (one, other) in pairs { network.sever(one, other) }
+        after(span) { world in for (one, other) in pairs { world.network.join(one, other) } }
+    }
+
+    // MARK: People
+
+    private func promoteByHand(_ host: Host) {
+        guard let server = host.server, server.mode == .standby, server.answersQueries else { return }
+        server.isPromoting = true
+        soon(20_000...80_000) { $0.endRecovery(host, server, term: 0) }
+    }
+}

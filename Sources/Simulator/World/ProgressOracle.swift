@@ -1,0 +1,62 @@
+import ClusterModel
+
+/// I6: once everything is well again there is a writable primary, and all others receive from it, within a bound.
+extension World {
+    static let progressBound = Time.seconds(120)
+
+    func heal() {
+        isHealing = true
+        trace("--- no faults from here on ---")
+        network.heal()
+        startController()
+        for host in hosts {
+            if !host.isOn { powerOn(host) }
+            if host.isPaused { wake(host) }
+            if !host.launcherIsAlive { restartLauncher(host) }
+            if let server = host.server { server.isFrozen = false }
+            if let agent = host.agent {
+                agent.actionsToLive = nil
+                agent.failsNextPersist = false
+                if agent.isFrozen { thaw(host) }
+            }
+            startAgent(host)
+        }
+        checkProgress(until: now + World.progressBound, since: now)
+    }
+
+    private func checkProgress(until deadline: UInt64, since start: UInt64) {
+        after(Time.milliseconds(250)) { world in
+            guard let fault = world.whatIsWrong(since: start) else {
+                world.trace("all is well")
+                world.isDone = true
+                return
+            }
+            if world.now > deadline { return world.violate("I6", "still not well after 120 s: \(fault)") }
+            world.checkProgress(until: deadline, since: start)
+        }
+    }
+
+    private func whatIsWrong(since start: UInt64) -> String? {
+        guard let record = store.record, record.phase == .steady, let name = record.primary else {
+            return "the record is not steady but \(store.record?.phase.rawValue ?? "missing")"
+        }
+        guard record.rules.count == 1 else { return "a change of rules is not finished" }
+        guard let host = host(of: name), let primary = host.server, primary.isPrimary else {
+            return "'\(name)' is the recorded primary, but not one"
+        }
+        guard primary.gateIsOpen else { return "'\(name)' admits no clients" }
+        guard oracle.lastAcknowledgedAt > start + Time.milliseconds(200), oracle.lastHost == host.index else {
+            return "'\(name)' acknowledges nothing"
+        }
+        for other in hosts where other !== host {
+            guard let server = other.server, server.mode == .standby, let link = server.receiver, link.source == host.index
+            else { return "'\(other.name)' does not receive from '\(name)'" }
+            guard primary.folder.flushed - server.folder.flushed < 20 else { return "'\(other.name)' is behind" }
+            guard other.disk.state?.role == .standby else { return "'\(other.name)' does not count as a standby" }
+        }
+        if options.durability == .required, record.newestRule.voters.count < hosts.count - 1 {
+            return "only \(record.newestRule.voters.count) members vote"
+        }
+        return nil
+    }
+}

@@ -1,0 +1,100 @@
+import ClusterModel
+import InstanceDecision
+
+/// Making data directories: initdb, base backup, rewind, and reading the control file.
+extension World {
+    func initialize(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
+        later(host, agent, 300_000...1_500_000) { world in
+            guard !world.fails(20) else { return world.complete(id, .failed("initdb failed"), host, agent) }
+            let number = SystemIdentifier(rawValue: world.random.next() >> 1)
+            let folder = DataFolder(
+                systemIdentifier: number, incarnation: world.newIncarnation(),
+                records: [world.newRecord(timeline: 1, after: 0x100_0000)])
+            folder.names = ""
+            host.disk.folder = folder
+            world.complete(id, .initialized(folder.incarnation, number), host, agent)
+        }
+    }
+
+    func clone(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
+        later(host, agent, 200_000...3_000_000) { world in
+            guard host.server == nil, !agent.cancelled.contains(id) else { return }
+            guard let source = world.source(upstream, for: host), !world.fails(30) else {
+                return world.complete(id, .failed("pg_basebackup could not read the primary"), host, agent)
+            }
+            let folder = DataFolder(
+                systemIdentifier: source.systemIdentifier, incarnation: world.newIncarnation(),
+                records: Array(source.records.prefix(source.flushed)))
+            folder.upstream = world.hostIndex(of: upstream.server)
+            folder.highestHistoryFile = source.timeline
+            host.disk.folder = folder
+            world.trace("[\(host.name)] copied: \(folder.position)")
+            world.complete(id, .cloned(folder.incarnation, folder.systemIdentifier), host, agent)
+        }
+    }
+
+    func rewind(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
+        awaitCheckpoint(host, agent, id, upstream, until: now + Time.seconds(10))
+    }
+
+    /// Before its first checkpoint a new primary would be taken for the old timeline.
+    private func awaitCheckpoint(
+        _ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream, until deadline: UInt64
+    ) {
+        later(host, agent, 20_000...100_000) { world in
+            guard host.server == nil, let folder = host.disk.folder, !agent.cancelled.contains(id) else { return }
+            guard world.now < deadline else {
+                return world.complete(id, .failed("the primary did not checkpoint in time"), host, agent)
+            }
+            guard let source = world.source(upstream, for: host), source.isCheckpointed else {
+                return world.awaitCheckpoint(host, agent, id, upstream, until: deadline)
+            }
+            folder.isDamaged = true
+            world.later(host, agent, 200_000...1_500_000) { world in
+                guard host.server == nil, host.disk.folder === folder, !agent.cancelled.contains(id) else { return }
+                guard let source = world.source(upstream, for: host), !world.fails(50) else {
+                    return world.complete(id, .failed("pg_rewind failed"), host, agent)
+                }
+                folder.records = Array(source.records.prefix(source.flushed))
+                folder.flushed = folder.records.count
+                folder.highestHistoryFile = max(folder.highestHistoryFile, source.timeline)
+                folder.isDamaged = false
+                folder.wasPrimary = false
+                folder.shutDownCleanly = false
+                world.trace("[\(host.name)] rewound: \(folder.position)")
+                world.complete(id, .rewound, host, agent)
+            }
+        }
+    }
+
+    /// A running primary that can be copied from.
+    private func source(_ upstream: Upstream, for host: Host) -> DataFolder? {
+        guard let index = hostIndex(of: upstream.server), network.reaches(index, host.index) else { return nil }
+        guard hosts[index].isRunning, let server = hosts[index].server, server.isPrimary, server.answersQueries,
+            server.folder.systemIdentifier == upstream.systemIdentifier
+        else { return nil }
+        return server.folder
+    }
+
+    func inspect(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
+        later(host, agent, 5000...50_000) { world in
+            guard let folder = host.disk.folder, host.server == nil else {
+                return world.complete(id, .failed("the server is running, or there is no data"), host, agent)
+            }
+            let facts = StoppedFacts(
+                systemIdentifier: folder.systemIdentifier, timeline: Timeline(rawValue: folder.timeline),
+                cleanShutdown: folder.shutDownCleanly, wasPrimary: folder.wasPrimary,
+                end: folder.shutDownCleanly ? LSN(rawValue: folder.flushedEnd) : .zero)
+            world.complete(id, .inspected(facts), host, agent)
+        }
+    }
+
+    private func fails(_ perMille: Int) -> Bool { !isHealing && plan.isTroubled && random.chance(perMille) }
+
+    private func newIncarnation() -> Incarnation { Incarnation(number: UInt32(truncatingIfNeeded: random.next())) }
+
+    func newRecord(timeline: UInt32, after end: UInt64) -> WALRecord {
+        lastRecord += 1
+        return WALRecord(id: lastRecord, timeline: timeline, end: end + 64 + random.number(0...1500))
+    }
+}

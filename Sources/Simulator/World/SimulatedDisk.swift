@@ -1,0 +1,75 @@
+import ClusterModel
+
+/// One WAL record. Its id is unique in the world, so that a record stands for all that comes before it.
+struct WALRecord: Hashable {
+    var id: UInt64
+    var timeline: UInt32
+    /// Position of its end.
+    var end: UInt64
+}
+
+/// A data directory: what outlives every process.
+final class DataFolder {
+    let systemIdentifier: SystemIdentifier
+    var incarnation: Incarnation
+    var records: [WALRecord]
+    /// How many records are safe on disk; the others go with the processes.
+    var flushed: Int
+    var standbySignal = false
+    /// Host that `primary_conninfo` points at; nil while it is cut.
+    var upstream: Int?
+    /// `synchronous_standby_names`.
+    var names = standbySynchronousNames
+    /// Whether the `pg_hba` file admits clients.
+    var gateIsOpen = false
+    /// Highest timeline of which there is a history file, comment-only ones included.
+    var highestHistoryFile: UInt32 = 0
+    /// A rewind was begun and is not done: no server starts from this.
+    var isDamaged = false
+    var shutDownCleanly = false
+    /// Last ran outside recovery.
+    var wasPrimary = false
+    /// The control file shows the present timeline, so that others can rewind from here.
+    var isCheckpointed = true
+
+    init(systemIdentifier: SystemIdentifier, incarnation: Incarnation, records: [WALRecord]) {
+        self.systemIdentifier = systemIdentifier
+        self.incarnation = incarnation
+        self.records = records
+        flushed = records.count
+    }
+
+    var timeline: UInt32 { flushed > 0 ? records[flushed - 1].timeline : 1 }
+    var flushedEnd: UInt64 { flushed > 0 ? records[flushed - 1].end : 0 }
+    var insertEnd: UInt64 { records.last?.end ?? 0 }
+
+    /// Timeline and end of the last record that is safe.
+    var position: WALPosition {
+        WALPosition(timeline: Timeline(rawValue: timeline), lsn: LSN(rawValue: flushedEnd))
+    }
+
+    /// What a crash leaves.
+    func loseUnflushed() { records.removeLast(records.count - flushed) }
+
+    /// Whether what is safe here is a beginning of what is safe there.
+    func isPrefix(of other: DataFolder) -> Bool {
+        guard flushed <= other.flushed, flushed > 0 else { return false }
+        return records[flushed - 1].id == other.records[flushed - 1].id
+    }
+
+    /// An independent copy, as a lingering process of a dead server sees it.
+    func copy() -> DataFolder {
+        let copy = DataFolder(systemIdentifier: systemIdentifier, incarnation: incarnation, records: records)
+        copy.flushed = flushed
+        copy.names = names
+        copy.gateIsOpen = gateIsOpen
+        copy.wasPrimary = wasPrimary
+        return copy
+    }
+}
+
+/// What a host keeps while it is off.
+struct Disk {
+    var state: InstanceState?
+    var folder: DataFolder?
+}

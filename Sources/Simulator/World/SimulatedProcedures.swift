@@ -1,0 +1,201 @@
+import ClusterModel
+import InstanceDecision
+
+/// What each action of the agent's core does to its server, step by step.
+extension World {
+    // MARK: Start and stop
+
+    func start(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ launch: ServerLaunch) {
+        later(host, agent, 500...5000) { world in
+            guard let folder = host.disk.folder else {
+                return world.complete(id, .failed("there is no data directory"), host, agent)
+            }
+            world.configure(folder, launch, host)
+            world.launch(host, folder) { world, server in
+                guard let server else {
+                    return world.inside(host, agent) { $0.complete(id, .failed("the server did not come up"), host, agent) }
+                }
+                world.later(host, agent, 500...20_000) { world in
+                    guard host.server === server, server.answersQueries else { return }
+                    world.complete(id, .started, host, agent)
+                }
+            }
+        }
+    }
+
+    private func configure(_ folder: DataFolder, _ launch: ServerLaunch, _ host: Host) {
+        switch launch {
+        case .firstPrimary:
+            folder.standbySignal = false
+            folder.names = ""
+            folder.gateIsOpen = false
+            if host.leaseEnd.map({ $0 <= local(host) }) ?? true {
+                violate("I4", "'\(host.name)' opens its gate as first primary without a live lease")
+            }
+        case .standby(let source):
+            folder.standbySignal = !(breaks(.gate) && folder.wasPrimary)
+            folder.names = folder.standbySignal ? standbySynchronousNames : folder.names
+            folder.gateIsOpen = true
+            host.leaseEnd = folder.standbySignal ? nil : host.leaseEnd
+            switch source {
+            case .asConfigured: break
+            case .nobody: folder.upstream = nil
+            case .upstream(let upstream): folder.upstream = hostIndex(of: upstream.server)
+            }
+        }
+    }
+
+    // MARK: Standby
+
+    func cut(_ host: Host, _ agent: AgentProcess, _ id: ActionID, waitForReplay: Bool) {
+        guard let server = host.server, let folder = host.disk.folder else {
+            return later(host, agent, 100...1000) { $0.complete(id, .failed("the server is gone"), host, agent) }
+        }
+        later(host, agent, 500...5000) { world in
+            guard host.server === server, !server.isFrozen else {
+                return world.later(host, agent, 500_000...2_000_000) {
+                    $0.complete(id, .failed("the server does not answer"), host, agent)
+                }
+            }
+            if !world.breaks(.revocation) {
+                folder.upstream = nil
+                world.endReceiver(of: server)
+            }
+            let wait: ClosedRange<UInt64> = waitForReplay ? 50_000...300_000 : 5_000...30_000
+            world.later(host, agent, wait) { world in
+                guard host.server === server, server.answersQueries, host.disk.folder === folder else {
+                    return world.complete(id, .failed("the server does not answer"), host, agent)
+                }
+                world.complete(id, .cut(folder.position), host, agent)
+            }
+        }
+    }
+
+    func follow(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
+        later(host, agent, 500...10_000) { world in
+            guard let server = host.server, server.mode == .standby, server.answersQueries else {
+                return world.complete(id, .failed("the server does not answer"), host, agent)
+            }
+            let source = world.hostIndex(of: upstream.server)
+            if server.folder.upstream != source || server.receiver?.source != source {
+                server.folder.upstream = source
+                world.endReceiver(of: server)
+                world.receive(host, server)
+            }
+            server.folder.gateIsOpen = true
+            server.gateIsOpen = true
+            world.later(host, agent, 1000...10_000) { $0.complete(id, .following, host, agent) }
+        }
+    }
+
+    // MARK: Promotion (R13)
+
+    func promote(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: PromotionWork) {
+        later(host, agent, 1000...15_000) { world in
+            guard let server = host.server, server.mode == .standby, server.answersQueries else {
+                return world.complete(id, .failed("the server does not answer"), host, agent)
+            }
+            let folder = server.folder
+            folder.highestHistoryFile = max(folder.highestHistoryFile, work.foreignTimelines.map(\.rawValue).max() ?? 0)
+            folder.names = world.breaks(.names) ? "" : work.synchronousNames
+            server.names = SynchronousNames(folder.names)
+            folder.gateIsOpen = false
+            server.gateIsOpen = false
+            world.endSenders(of: server)
+            world.later(host, agent, 1000...10_000) { $0.trigger(host, agent, id, work, server) }
+        }
+    }
+
+    private func trigger(
+        _ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: PromotionWork, _ server: ServerProcesses
+    ) {
+        guard host.server === server, server.answersQueries else {
+            return complete(id, .failed("the server is gone"), host, agent)
+        }
+        if host.leaseEnd.map({ $0 <= local(host) }) ?? true {
+            violate("I4", "'\(host.name)' is triggered without a live lease")
+        }
+        server.isPromoting = true
+        let fails = !isHealing && random.chance(10)
+        soon(20_000...80_000) { $0.endRecovery(host, server, term: work.term.rawValue) }
+        if fails { soon(20_000...80_000) { $0.endServer(host, server, "the promotion fails") } }
+        awaitPromotion(host, agent, id, work, server, until: now + Time.seconds(20))
+    }
+
+    private func awaitPromotion(
+        _ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: PromotionWork, _ server: ServerProcesses,
+        until deadline: UInt64
+    ) {
+        later(host, agent, 10_000...20_000) { world in
+            guard host.server === server, world.now < deadline else {
+                return world.complete(id, .failed("the server is gone, or still in recovery"), host, agent)
+            }
+            guard server.isPrimary, server.answersQueries else {
+                return world.awaitPromotion(host, agent, id, work, server, until: deadline)
+            }
+            let folder = server.folder
+            let switchRecord = folder.records[server.recoveredCount - 1]
+            if work.emptiesNames && agent.machine.state.promised.term == work.term {
+                folder.names = ""
+                server.names = SynchronousNames("")
+            }
+            let fork = server.recoveredCount > 1 ? folder.records[server.recoveredCount - 2].end : 0
+            world.complete(
+                id,
+                .promoted(
+                    timeline: Timeline(rawValue: switchRecord.timeline), switchLSN: LSN(rawValue: switchRecord.end),
+                    forkLSN: LSN(rawValue: fork)), host, agent)
+            if world.breaks(.opening) { world.openGate(host, server) }
+        }
+    }
+
+    // MARK: In office
+
+    func applyRules(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: RulesWork) {
+        later(host, agent, 500...5000) { world in
+            guard let server = host.server, server.isPrimary, server.answersQueries else {
+                return world.complete(id, .failed("the server does not answer"), host, agent)
+            }
+            server.folder.names = work.synchronousNames
+            // Settings reach the processes one by one.
+            world.soon(1000...30_000) { world in
+                guard !server.isGone, server.folder.names == work.synchronousNames else { return }
+                server.names = SynchronousNames(work.synchronousNames)
+            }
+            let slowest: ClosedRange<UInt64> = work.leavesZero ? 40_000...200_000 : 31_000...90_000
+            world.later(host, agent, slowest) { world in
+                guard host.server === server, server.answersQueries else {
+                    return world.complete(id, .failed("the server does not answer"), host, agent)
+                }
+                world.complete(id, .rulesApplied(barrier: LSN(rawValue: server.folder.insertEnd)), host, agent)
+            }
+        }
+    }
+
+    func openClients(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
+        later(host, agent, 1000...10_000) { world in
+            guard let server = host.server, server.isPrimary, server.answersQueries else {
+                return world.complete(id, .failed("the server does not answer"), host, agent)
+            }
+            world.openGate(host, server)
+            world.later(host, agent, 1000...10_000) { world in
+                guard host.server === server else { return }
+                world.complete(id, .opened, host, agent)
+            }
+        }
+    }
+
+    func openGate(_ host: Host, _ server: ServerProcesses) {
+        server.folder.gateIsOpen = true
+        server.gateIsOpen = true
+        checkOpening(host, server)
+    }
+
+    func checkpoint(_ host: Host) {
+        guard let server = host.server else { return }
+        soon(30_000...500_000) { world in
+            guard !server.isGone, server.answersQueries, server.isPrimary else { return }
+            server.folder.isCheckpointed = true
+        }
+    }
+}

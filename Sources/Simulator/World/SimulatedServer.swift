@@ -1,0 +1,192 @@
+import ClusterModel
+import InstanceDecision
+
+/// PostgreSQL as far as failover sees it, and the launcher that is its parent.
+extension World {
+    // MARK: Life
+
+    func launch(_ host: Host, _ folder: DataFolder, _ done: @escaping (World, ServerProcesses?) -> Void) {
+        guard host.isOn, host.launcherIsAlive, host.server == nil else { return done(self, nil) }
+        let server = ServerProcesses(number: nextNumber(), folder: folder)
+        host.server = server
+        guard !folder.isDamaged, folder.flushed > 0 else {
+            return soon(20_000...100_000) { world in
+                guard host.server === server else { return }
+                world.trace("[\(host.name)] the server does not come up: its data directory is incomplete")
+                world.endServer(host, server, "it cannot start")
+                done(world, nil)
+            }
+        }
+        soon(30_000...400_000) { world in
+            world.on(host) { world in
+                guard host.server === server, !server.isFrozen else { return }
+                world.comeUp(host, server)
+                done(world, server)
+            }
+        }
+    }
+
+    private func comeUp(_ host: Host, _ server: ServerProcesses) {
+        let folder = server.folder
+        folder.shutDownCleanly = false
+        server.names = SynchronousNames(folder.names)
+        server.gateIsOpen = folder.gateIsOpen
+        server.mode = folder.standbySignal ? .standby : .primary
+        server.recoveredCount = folder.flushed
+        trace("[\(host.name)] server is up as \(folder.standbySignal ? "standby" : "primary"), \(folder.position)")
+        if folder.standbySignal {
+            folder.wasPrimary = false
+            receive(host, server)
+        } else {
+            folder.wasPrimary = true
+            server.term = host.disk.state?.primaryOfTerm.rawValue ?? 0
+            checkLeaseOfPrimary(host, server)
+            if server.gateIsOpen { checkOpening(host, server) }
+        }
+    }
+
+    /// Every process is gone at this moment; the launcher says so.
+    func endServer(_ host: Host, _ server: ServerProcesses, _ why: String, tells: Bool = true) {
+        guard !server.isGone else { return }
+        trace("[\(host.name)] the server is down: \(why)")
+        server.isGone = true
+        server.pending = []
+        if host.server === server { host.server = nil }
+        host.lingering.removeAll { $0 === server }
+        if !server.postmasterIsDead || server.folder === host.disk.folder { server.folder.loseUnflushed() }
+        endReceiver(of: server)
+        endSenders(of: server)
+        if host.server == nil { host.leaseEnd = nil }
+        if tells { soon(200...3000) { $0.on(host) { $0.tellAgent(host, .serverDown) } } }
+    }
+
+    /// SIGKILL to the postmaster alone: its backends live on until the launcher has ended each.
+    func killPostmaster(_ host: Host) {
+        guard let server = host.server, !server.postmasterIsDead, !server.isGone else { return }
+        trace("[\(host.name)] the postmaster is killed")
+        server.postmasterIsDead = true
+        soon(500...4000) { $0.on(host) { $0.tellAgent(host, .postmasterExited) } }
+        if breaks(.release) {
+            // Called down at once; what is left goes on for a while.
+            host.lingering.append(server)
+            host.server = nil
+            host.leaseEnd = nil
+            server.folder = server.folder.copy()
+            soon(1000...3000) { $0.on(host) { $0.tellAgent(host, .serverDown) } }
+            soon(500_000...5_000_000) { $0.endServer(host, server, "its last backends ended", tells: false) }
+            return strag(server, host, every: 50_000)
+        }
+        strag(server, host, every: 8_000)
+        soon(8_000...45_000) { world in
+            world.on(host) { $0.endServer(host, server, "no process is left after the postmaster's death") }
+        }
+    }
+
+    /// Backends without a postmaster go on committing for the clients they have.
+    private func strag(_ server: ServerProcesses, _ host: Host, every microseconds: UInt64) {
+        soon(1...microseconds) { world in
+            guard !server.isGone, host.isOn else { return }
+            if host.isRunning, !server.isFrozen { world.commit(host, server) }
+            world.strag(server, host, every: microseconds)
+        }
+    }
+
+    // MARK: Launcher
+
+    func stopServer(_ host: Host, _ mode: StopMode) {
+        trace("[\(host.name)] launcher stops the server (\(mode.rawValue))")
+        guard let server = host.server, !server.isGone else {
+            return soon(300...3000) { $0.on(host) { if host.server == nil { $0.tellAgent(host, .serverDown) } } }
+        }
+        switch mode {
+        case .kill: soon(1000...10_000) { $0.endServer(host, server, "every process was killed") }
+        case .immediate:
+            // SIGQUIT does nothing to a stopped process.
+            soon(8_000...60_000) { world in
+                world.on(host) { if !server.isFrozen { $0.endServer(host, server, "immediate shutdown") } }
+            }
+        case .fast:
+            soon(40_000...500_000) { world in
+                world.on(host) { world in
+                    guard !server.isFrozen, !server.isGone else { return }
+                    server.folder.flushed = server.folder.records.count
+                    server.folder.shutDownCleanly = true
+                    world.endServer(host, server, "fast shutdown")
+                }
+            }
+        }
+    }
+
+    /// The launcher's own timer, on the machine's clock (R21).
+    func armLease(_ host: Host, _ end: MonotonicInstant) {
+        host.leaseEnd = end
+        guard !breaks(.leaseTimer) else { return }
+        let launcher = host.launcherNumber
+        queue.add(at: max(host.clock.moment(end), now + 1)) { world in
+            world.on(host) { $0.leaseTimerFires(host, end, launcher) }
+        }
+    }
+
+    private func leaseTimerFires(_ host: Host, _ end: MonotonicInstant, _ launcher: Int) {
+        guard host.leaseEnd == end, host.launcherIsAlive, host.launcherNumber == launcher else { return }
+        guard let server = host.server else { return }
+        trace("[\(host.name)] the lease ends: the launcher kills the server")
+        host.leaseEnd = nil
+        endServer(host, server, "the lease ended")
+    }
+
+    // MARK: Promotion
+
+    /// PostgreSQL's own part: independent of the agent from the trigger on.
+    func endRecovery(_ host: Host, _ server: ServerProcesses, term: UInt64) {
+        guard !server.isGone, host.server === server, server.mode == .standby else { return }
+        guard host.isRunning, !server.isFrozen else {
+            return soon(50_000...100_000) { $0.endRecovery(host, server, term: term) }
+        }
+        let folder = server.folder
+        endReceiver(of: server)
+        let timeline = max(folder.timeline, folder.highestHistoryFile) + 1
+        folder.records.append(newRecord(timeline: timeline, after: folder.flushedEnd))
+        folder.flushed = folder.records.count
+        folder.highestHistoryFile = timeline
+        folder.standbySignal = false
+        folder.wasPrimary = true
+        folder.isCheckpointed = false
+        server.mode = .primary
+        server.isPromoting = false
+        server.term = term
+        server.recoveredCount = folder.flushed
+        trace("[\(host.name)] out of recovery on timeline \(timeline)")
+        checkPromotion(host, server, timeline)
+        for link in server.senders { pump(link) }
+    }
+
+    // MARK: What a poll sees
+
+    func status(of host: Host, _ server: ServerProcesses) -> ServerStatus {
+        let folder = server.folder
+        let capacity = CapacitySettings(
+            maxConnections: 100, maxWorkerProcesses: 8, maxWALSenders: 10, maxPreparedTransactions: 0,
+            maxLocksPerTransaction: 64)
+        var seen = ServerStatus(
+            inRecovery: !server.isPrimary, position: folder.position, systemIdentifier: folder.systemIdentifier,
+            capacity: capacity)
+        seen.insertLSN = LSN(rawValue: server.isPrimary ? folder.insertEnd : 0)
+        seen.replayLSN = LSN(rawValue: folder.flushedEnd)
+        seen.clientsAdmitted = server.gateIsOpen
+        seen.synchronousNames = folder.names
+        seen.serverVersion = 150_018
+        if let link = server.receiver, link.receiverIsAlive {
+            seen.receiver = ReceiverStatus(
+                status: "streaming", timeline: Timeline(rawValue: link.sender.folder.timeline),
+                sender: spec.instances[link.source].server,
+                sinceLastMessage: .nanoseconds(Int64(now - link.heardAt)))
+        }
+        seen.senders = server.senders.filter(\.senderIsAlive).map { link in
+            let end = link.acknowledged > 0 ? folder.records[link.acknowledged - 1].end : 0
+            return SenderStatus(
+                applicationName: link.application, usesOwnSlot: true, state: "streaming", flushLSN: LSN(rawValue: end))
+        }
+        return seen
+    }
+}

@@ -1,0 +1,95 @@
+public import ClusterModel
+
+/// A rule that the world's shells break on purpose, to prove that the invariants would notice.
+public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
+    /// Late orders get the stamp that would be accepted.
+    case staleOrders = "R1"
+    /// The launcher's lease timer does nothing.
+    case leaseTimer = "R3"
+    /// A server is called down while its backends still commit.
+    case release = "R4"
+    /// A stopped primary is started again without `standby.signal`.
+    case gate = "R5"
+    /// `prepare` is answered without cutting the receiver.
+    case revocation = "R6"
+    /// The old primary does not take its successor's place among the voters.
+    case voterSwap = "R7"
+    /// A new primary's names are empty, so that it waits for nobody.
+    case names = "R13"
+    /// A new primary admits clients at once.
+    case opening = "R23"
+}
+
+/// What to simulate.
+public struct SimulationOptions: Sendable, Hashable {
+    public var seed: UInt64
+    public var durability: Durability
+    public var brokenRule: BrokenRule?
+    /// Keep a readable log of all that happens.
+    public var trace: Bool
+
+    public init(seed: UInt64, durability: Durability, brokenRule: BrokenRule? = nil, trace: Bool = false) {
+        self.seed = seed
+        self.durability = durability
+        self.brokenRule = brokenRule
+        self.trace = trace
+    }
+
+    /// The one command that plays this again, every event told.
+    public var command: String {
+        "understudy-simulate --seed \(seed) --durability \(durability.rawValue) --trace"
+            + (brokenRule.map { " --disable-rule \($0.rawValue)" } ?? "")
+    }
+}
+
+/// A promise that was broken.
+public struct Violation: Sendable, Hashable, CustomStringConvertible {
+    /// Name of the invariant, such as `I3`.
+    public let invariant: String
+    public let text: String
+    /// When, in virtual time.
+    public let nanoseconds: UInt64
+
+    public var description: String {
+        "\(invariant) broken at \(nanoseconds / 1_000_000) ms: \(text)"
+    }
+}
+
+/// How often each thing happened.
+public struct Coverage: Sendable, Hashable {
+    /// By name of the fault.
+    public internal(set) var faults: [String: Int] = [:]
+    /// Orders taken and refused, as `promote taken` and `promote refused`.
+    public internal(set) var orders: [String: Int] = [:]
+    /// By kind of the explanation, from both cores.
+    public internal(set) var explanations: [String: Int] = [:]
+    public internal(set) var acknowledged = 0
+
+    public init() {}
+
+    /// Adds another run's counts.
+    public mutating func add(_ other: Coverage) {
+        faults.merge(other.faults, uniquingKeysWith: +)
+        orders.merge(other.orders, uniquingKeysWith: +)
+        explanations.merge(other.explanations, uniquingKeysWith: +)
+        acknowledged += other.acknowledged
+    }
+}
+
+/// How one seed went.
+public struct SimulationResult: Sendable, Hashable {
+    public let seed: UInt64
+    public let durability: Durability
+    /// The first promise that was broken; nil if none was.
+    public let violation: Violation?
+    public let events: Int
+    public let virtualNanoseconds: UInt64
+    public let coverage: Coverage
+    /// Promotions that ended in a new primary.
+    public let failovers: Int
+    /// One line per happening, if a trace was asked for.
+    public let trace: [String]
+}
+
+/// Plays one seed to its end: faults for a while, then none and everything must be well within a bound.
+public func simulate(_ options: SimulationOptions) -> SimulationResult { World(options).run() }

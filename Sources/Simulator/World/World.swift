@@ -1,0 +1,138 @@
+import ClusterDecision
+import ClusterModel
+
+/// Nanoseconds, by name.
+enum Time {
+    static func milliseconds(_ count: Int) -> UInt64 { UInt64(count) * 1_000_000 }
+    static func seconds(_ count: Int) -> UInt64 { UInt64(count) * 1_000_000_000 }
+}
+
+/// A cluster in virtual time: the two production cores, everything around them simulated from one seed.
+///
+/// Nothing here decides for the cluster; what the cores ask for is done as the production shells do it, and
+/// everything that can go wrong on the way does.
+final class World {
+    let options: SimulationOptions
+    let spec: ClusterSpec
+    var random: SplitMix64
+    var queue = EventQueue()
+    var now: UInt64 = 0
+    var events = 0
+    var hosts: [Host] = []
+    var network: SimulatedNetwork
+    var store = SimulatedStore()
+    var controller: ControllerProcess?
+    let controllerClock: HostClock
+    var plan: FaultPlan
+    var oracle = Oracle()
+    var coverage = Coverage()
+    var violation: Violation?
+    var trace: [String] = []
+    /// Once everything is to be well again.
+    var isHealing = false
+    var isDone = false
+    var lastNumber = 0
+    var lastRecord: UInt64 = 0
+
+    init(_ options: SimulationOptions) {
+        self.options = options
+        var random = SplitMix64(seed: options.seed)
+        let isAsync = options.durability == .async
+        let count = isAsync ? 1 + random.below(4) : 2 + random.below(3)
+        spec = World.makeSpec(count: count, options.durability)
+        for (index, instance) in spec.instances.enumerated() {
+            let clock = HostClock(offset: random.number(1...1 << 50), rate: 960 + UInt64(random.below(81)))
+            hosts.append(Host(index: index, spec: instance, clock: clock))
+        }
+        network = SimulatedNetwork(count: count)
+        controllerClock = HostClock(offset: random.number(1...1 << 50), rate: 1000)
+        plan = FaultPlan(&random, isCalm: options.seed % 16 == 0, instances: count)
+        self.random = random
+    }
+
+    private static func makeSpec(count: Int, _ durability: Durability) -> ClusterSpec {
+        let names = ["a", "b", "c", "d"].compactMap { InstanceName($0) }
+        let instances = names.prefix(count).enumerated().map { index, name in
+            InstanceSpec(name: name, server: Endpoint(host: "host-\(name)", port: 5432 + UInt16(index)))
+        }
+        guard let name = ClusterName("simulated") else { fatalError("the cluster's name is valid") }
+        return ClusterSpec(name: name, durability: durability, instances: instances, maximumLagOnFailover: 30_000)
+    }
+
+    // MARK: Running
+
+    func run() -> SimulationResult {
+        trace("seed \(options.seed): \(hosts.count) instances, \(options.durability.rawValue), \(plan.summary)")
+        startController()
+        for host in hosts { after(random.number(0...Time.milliseconds(300))) { $0.startAgent(host) } }
+        scheduleClients()
+        scheduleFaults()
+        after(plan.safetySpan) { $0.heal() }
+        while violation == nil, !isDone, let (moment, step) = queue.removeFirst() {
+            now = moment
+            events += 1
+            step(self)
+        }
+        return SimulationResult(
+            seed: options.seed, durability: options.durability, violation: violation, events: events,
+            virtualNanoseconds: now, coverage: coverage, failovers: oracle.failovers, trace: trace)
+    }
+
+    /// Does that so many nanoseconds from now.
+    func after(_ delay: UInt64, _ step: @escaping EventQueue.Step) { queue.add(at: now + delay, step) }
+
+    /// Does that after a random number of microseconds.
+    func soon(_ microseconds: ClosedRange<UInt64>, _ step: @escaping EventQueue.Step) {
+        after(random.number(microseconds) * 1000, step)
+    }
+
+    func nextNumber() -> Int {
+        lastNumber += 1
+        return lastNumber
+    }
+
+    func trace(_ text: @autoclosure () -> String) {
+        guard options.trace else { return }
+        let micros = now / 1000
+        let fraction = String(micros % 1_000_000 + 1_000_000).dropFirst()
+        trace.append("\(micros / 1_000_000).\(fraction)  " + text())
+    }
+
+    func violate(_ invariant: String, _ text: String) {
+        guard violation == nil else { return }
+        violation = Violation(invariant: invariant, text: text, nanoseconds: now)
+        trace("VIOLATION \(invariant): \(text)")
+    }
+
+    func breaks(_ rule: BrokenRule) -> Bool { options.brokenRule == rule }
+
+    func local(_ host: Host) -> MonotonicInstant { host.clock.local(now) }
+
+    func host(of name: InstanceName) -> Host? { hosts.first { $0.name == name } }
+
+    func hostIndex(of endpoint: Endpoint) -> Int? { hosts.firstIndex { $0.spec.server == endpoint } }
+
+    // MARK: Machines that stand still
+
+    /// Does that on a host: at once, when it wakes, or never if it is off by then.
+    func on(_ host: Host, _ step: @escaping EventQueue.Step) {
+        guard host.isOn else { return }
+        if host.isPaused { host.deferred.append(step) } else { step(self) }
+    }
+
+    /// Does that in this life of an agent: at once, when it thaws, or never.
+    func inside(_ host: Host, _ agent: AgentProcess, _ step: @escaping EventQueue.Step) {
+        guard host.isOn, host.agent === agent else { return }
+        if host.isPaused {
+            host.deferred.append { $0.inside(host, agent, step) }
+        } else if agent.isFrozen {
+            agent.deferred.append(step)
+        } else {
+            step(self)
+        }
+    }
+
+    func later(_ host: Host, _ agent: AgentProcess, _ microseconds: ClosedRange<UInt64>, _ step: @escaping EventQueue.Step) {
+        soon(microseconds) { $0.inside(host, agent, step) }
+    }
+}

@@ -1,0 +1,163 @@
+import ClusterModel
+import Foundation
+import InstanceDecision
+import LauncherClient
+import PostgresDriver
+import PostgresInstance
+import Testing
+
+@Suite("Failover of real servers", .serialized)
+struct FailoverTests {
+    @Test("a primary dies, a cut standby takes exactly the assigned timeline, the others come after it")
+    func failover() async throws {
+        let (a, b, c) = (try await TestInstance("a"), try await TestInstance("b"), try await TestInstance("c"))
+        do {
+            let world = try await threeServers(a, b, c)
+            try await cutAndPromote(world)
+            try await rejoin(world)
+        } catch {
+            let logs = [a, b, c].map { "\($0.configuration.name):\n" + String($0.log().suffix(2500)) }
+            Issue.record("\(error)\n\(logs.joined(separator: "\n"))")
+        }
+        for one in [a, b, c] { await one.finish() }
+    }
+
+    private struct World {
+        let a: TestInstance, b: TestInstance, c: TestInstance
+        let identifier: SystemIdentifier
+        let first: MemberID, second: MemberID, third: MemberID
+    }
+
+    /// A primary and two standbys that stream through their own slots.
+    private func threeServers(_ a: TestInstance, _ b: TestInstance, _ c: TestInstance) async throws -> World {
+        let birth = await a.adapter.initialize()
+        guard case .initialized(let incarnation, let identifier) = birth else { throw TimedOut(what: "\(birth)") }
+        try await a.lease()
+        #expect(await a.adapter.start(.firstPrimary, peers: []) == .started)
+        #expect(await a.adapter.openClients() == .opened)
+        var members: [MemberID] = []
+        for one in [b, c] {
+            let copy = await timed("a clone") { await one.adapter.clone(a.upstream(identifier, 1)) }
+            guard case .cloned(let new, let same) = copy else { throw TimedOut(what: "\(copy)") }
+            #expect(same == identifier)
+            members.append(one.member(new))
+            #expect(await one.adapter.start(.standby(.upstream(a.upstream(identifier, 1))), peers: [a.member(incarnation)]) == .started)
+        }
+        try await eventually("both stream through their own slots") {
+            let senders = try await a.adapter.poll(within: .seconds(2)).senders
+            return senders.count == 2 && senders.allSatisfy { $0.usesOwnSlot && $0.state == "streaming" }
+        }
+        let names = "ANY 1 (\(members.map(\.applicationName).joined(separator: ", ")))"
+        let applied = await a.adapter.applyRules(RulesWork(synchronousNames: names, leavesZero: true, peers: members))
+        guard case .rulesApplied = applied else { throw TimedOut(what: "\(applied)") }
+        let again = await timed("changing names with two senders") {
+            await a.adapter.applyRules(
+                RulesWork(
+                    synchronousNames: "ANY 1 (\(members.reversed().map(\.applicationName).joined(separator: ", ")))",
+                    leavesZero: false, peers: members))
+        }
+        guard case .rulesApplied = again else { throw TimedOut(what: "\(again)") }
+        return World(
+            a: a, b: b, c: c, identifier: identifier, first: a.member(incarnation), second: members[0],
+            third: members[1])
+    }
+
+    private func cutAndPromote(_ world: World) async throws {
+        let (a, b, c) = (world.a, world.b, world.c)
+        let session = try await a.connect()
+        try await session.query("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n", deadline: .seconds(5))
+        try await statusOfStandby(world)
+        // Both cut while the primary lives: it cannot acknowledge any more.
+        var positions: [WALPosition] = []
+        for one in [b, c] {
+            let cut = await timed("cutting a live receiver") { await one.adapter.cutReceiver(waitForReplay: false) }
+            guard case .cut(let position) = cut else { throw TimedOut(what: "\(cut)") }
+            positions.append(position)
+        }
+        #expect(positions[0].timeline == .first)
+        #expect(positions.max()?.lsn ?? .zero >= (try await a.adapter.poll().position.lsn))
+        await #expect(throws: PostgresError.self) {
+            try await session.query("INSERT INTO kept VALUES (0)", deadline: .milliseconds(400))
+        }
+        let again = await timed("cutting again") { await b.adapter.cutReceiver(waitForReplay: false) }
+        #expect(again == .cut(positions[0]))
+        try crash(a)
+        try await a.awaitDown()
+        try await b.lease()
+        let visitor = try await b.connect()
+        let work = PromotionWork(
+            term: Term(rawValue: 2), timeline: Timeline(rawValue: 5),
+            foreignTimelines: [2, 3, 4].map { Timeline(rawValue: $0) },
+            synchronousNames: "ANY 1 (\(world.third.applicationName), \(world.first.applicationName))",
+            emptiesNames: false, peers: [world.first, world.third])
+        let promoted = await timed("a promotion") { await b.adapter.promote(work) }
+        guard case .promoted(let timeline, let switched, let fork) = promoted else { throw TimedOut(what: "\(promoted)") }
+        #expect(timeline.rawValue == 5 && fork == positions[0].lsn && switched > fork)
+        #expect(await b.adapter.promote(work) != .failed(""))
+        await #expect(throws: PostgresError.self) { try await visitor.query("SELECT 1", deadline: .seconds(1)) }
+        await #expect(throws: PostgresError.self) { try await b.connect() }
+    }
+
+    private func statusOfStandby(_ world: World) async throws {
+        try await eventually("both receive again, their senders having been ended") {
+            let senders = try await world.a.adapter.poll(within: .seconds(2)).senders
+            return senders.filter { $0.state == "streaming" }.count == 2
+        }
+        let status = try await world.b.adapter.poll(within: .seconds(2))
+        let receiver = try #require(status.receiver)
+        #expect(status.inRecovery && status.clientsAdmitted && status.synchronousNames == standbySynchronousNames)
+        #expect(receiver.status == "streaming" && receiver.timeline == .first)
+        #expect(receiver.sender == world.a.configuration.server)
+        #expect((receiver.sinceLastMessage ?? .seconds(99)) < .seconds(3))
+        #expect(status.systemIdentifier == world.identifier && status.position.timeline == .first)
+        let standby = try await world.b.connect().query("SELECT 1", deadline: .seconds(2))
+        #expect(standby.first() == "1")
+    }
+
+    /// SIGKILL to the postmaster.
+    private func crash(_ one: TestInstance) throws {
+        let file = try String(contentsOfFile: one.file("pgdata/postmaster.pid"), encoding: .utf8)
+        let processID = try #require(file.split(separator: "\n").first.flatMap { Int32($0) })
+        #expect(kill(processID, SIGKILL) == 0)
+    }
+
+    private func rejoin(_ world: World) async throws {
+        let (a, b, c) = (world.a, world.b, world.c)
+        let upstream = b.upstream(world.identifier, 5)
+        let followed = await timed("following") { await c.adapter.follow(upstream, peers: [world.first, world.second]) }
+        #expect(followed == .following)
+        try await timed("streaming after follow") {
+            try await eventually("the other standby streams", within: .seconds(3)) {
+                try await b.adapter.poll(within: .seconds(2)).senders.contains {
+                    $0.applicationName == world.third.applicationName && $0.usesOwnSlot && $0.state == "streaming"
+                }
+            }
+        }
+        #expect(await b.adapter.openClients() == .opened)
+        let session = try await b.connect()
+        try await session.query("INSERT INTO kept VALUES (2000)", deadline: .seconds(5))
+        // Waits for the checkpoint that it needs, here begun at the same time.
+        async let checkpoint = b.adapter.checkpoint()
+        let rewound = await timed("rewinding a crashed primary") { await a.adapter.rewind(upstream) }
+        #expect(rewound == .rewound)
+        #expect(await checkpoint == nil)
+        #expect(await a.adapter.start(.standby(.asConfigured), peers: [world.second, world.third]) == .started)
+        try await eventually("the old primary streams", within: .seconds(10)) {
+            try await b.adapter.poll(within: .seconds(2)).senders.count == 2
+        }
+        let row = try await session.query("INSERT INTO kept VALUES (2001) RETURNING n", deadline: .seconds(5))
+        #expect(row.first() == "2001")
+        try await eventually("the old primary holds the new rows, and not its own") {
+            let found = try await a.connect().query(
+                "SELECT count(*) FILTER (WHERE n >= 2000), count(*) FILTER (WHERE n = 0) FROM kept", deadline: .seconds(2))
+            return found.rows == [["2", "0"]]
+        }
+        let status = try await a.adapter.poll(within: .seconds(2))
+        #expect(status.position.timeline.rawValue == 5)
+        let found = try await a.adapter.attach()
+        #expect(found.directory == .present(world.identifier))
+        let cut = await timed("cutting a standby whose upstream lives") { await a.adapter.cutReceiver(waitForReplay: true) }
+        guard case .cut(let position) = cut else { throw TimedOut(what: "\(cut)") }
+        #expect(position.timeline.rawValue == 5)
+    }
+}

@@ -1,0 +1,69 @@
+import Foundation
+
+/// Checks on the Markdown documents.
+enum DocumentCheck {
+    static let safetyPath = "docs/internals/safety.md"
+
+    /// Checks that each relative link names an existing file; counts the links.
+    static func links(_ documents: [SourceFile]) throws -> Outcome {
+        var outcome = Outcome()
+        let link = try NSRegularExpression(pattern: "\\]\\(([^)#\\s]+)(?:#[^)]*)?\\)")
+        for document in documents {
+            let folder = Repository.root.appending(path: document.path).deletingLastPathComponent()
+            for (index, line) in document.lines.enumerated() {
+                for match in link.matches(in: line, range: NSRange(line.startIndex..., in: line)) {
+                    guard let range = Range(match.range(at: 1), in: line), !line[range].contains("://") else {
+                        continue
+                    }
+                    outcome.read += 1
+                    let target = folder.appending(path: String(line[range])).standardizedFileURL
+                    if !FileManager.default.fileExists(atPath: target.path()) {
+                        outcome.report(document, index, "links to \(line[range]), which does not exist")
+                    }
+                }
+            }
+        }
+        return outcome
+    }
+
+    /// Checks that each rule cited as `R` and a number has its paragraph in the safety document; counts the citations.
+    static func citations(_ files: [SourceFile], safety: SourceFile) throws -> Outcome {
+        var outcome = Outcome()
+        let defined = Set(safety.lines.compactMap(definedRule))
+        let citation = try NSRegularExpression(pattern: "(?<![A-Za-z0-9_])R([0-9]{1,2})(?![A-Za-z0-9_])")
+        for file in files {
+            for (index, line) in file.lines.enumerated() {
+                for match in citation.matches(in: line, range: NSRange(line.startIndex..., in: line)) {
+                    guard let range = Range(match.range(at: 1), in: line), let number = Int(line[range]) else {
+                        continue
+                    }
+                    outcome.read += 1
+                    if !defined.contains(number) {
+                        outcome.report(file, index, "cites R\(number), which \(safety.path) does not define")
+                    }
+                }
+            }
+        }
+        return outcome
+    }
+
+    /// Checks that each rule has a row in the table of what is built; counts the rules.
+    static func states(of safety: SourceFile) -> Outcome {
+        var outcome = Outcome()
+        for (index, line) in safety.lines.enumerated() {
+            guard let number = definedRule(line) else { continue }
+            outcome.read += 1
+            if !safety.lines.contains(where: { $0.hasPrefix("| R\(number) | ") && $0.split(separator: "|").count == 4 })
+            {
+                outcome.report(safety, index, "R\(number) has no row `| R\(number) | state | where | how tested |`")
+            }
+        }
+        return outcome
+    }
+
+    /// Reads the rule number from a heading such as `### R7 Quorum intersection`.
+    private static func definedRule(_ line: String) -> Int? {
+        guard line.hasPrefix("### R") else { return nil }
+        return Int(line.dropFirst(5).prefix { $0.isNumber })
+    }
+}
