@@ -105,6 +105,16 @@ let package = Package(
             "understudy-controller",
             ["ControllerRuntime", "ClusterModel", "Configuration", "Platform", "Telemetry", arguments, logging],
             at: "Sources/Controller/Main"),
+        main("understudy-simulate", ["Simulation", "ClusterModel", arguments], at: "Sources/Simulator/Main"),
+        room(
+            "LocalCluster",
+            ["ClusterModel", "ClusterProtocol", "ControlChannel", "TLSTransport", "Platform", "PostgresDriver"],
+            at: "Sources/CLI/Local"),
+        room("Demo", ["ClusterModel", "LocalCluster", "Platform", "PostgresDriver"], at: "Sources/CLI/Demo"),
+        main("understudy", ["ClusterModel", "Demo", "LocalCluster", "Platform", arguments], at: "Sources/CLI/Main"),
+
+        // Tests mirror Sources.
+        tests("TidyTests", at: "Tests/Tidy"),
     ],
     swiftLanguageModes: [.v6]
 )

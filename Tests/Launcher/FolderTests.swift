@@ -155,20 +155,20 @@ extension LauncherProcessTests {
                 #expect(late.end == .signalled(SIGKILL))
                 let cancelled = Task { try await client.run("pg_isready", arguments: wait) }
                 try await eventually("the tool runs") {
-                    harness.residents().contains { harness.title($0).contains("600") }
+                    harness.residents().contains { harness.title($0).contains("pg_isready") }
                 }
                 cancelled.cancel()
                 #expect(try await cancelled.value.end == .signalled(SIGKILL))
                 let lost = Task { try await client.run("pg_isready", arguments: wait) }
                 try await eventually("the tool runs") {
-                    harness.residents().contains { harness.title($0).contains("600") }
+                    harness.residents().contains { harness.title($0).contains("pg_isready") }
                 }
                 #expect(try await client.processes().allSatisfy { !$0.title.contains("pg_isready") })
                 try await client.connect()
                 await #expect(throws: LauncherError.self) { try await lost.value }
                 let single = try await client.run("postgres", arguments: arguments, timeout: .seconds(30))
                 #expect(single.isSuccess, "\(single.outputTail)")
-                #expect(!harness.residents().contains { harness.title($0).contains("600") })
+                #expect(!harness.residents().contains { harness.title($0).contains("pg_isready") })
                 #expect(try harness.query("select 1") == "1")
             }
         }
@@ -184,11 +184,11 @@ extension LauncherProcessTests {
                 let wait = ["-h", harness.folder, "-p", "9", "-t", "600"]
                 let tool = Task { try await client.run("pg_isready", arguments: wait) }
                 try await eventually("the tool runs") {
-                    harness.residents().contains { harness.title($0).contains("600") }
+                    harness.residents().contains { harness.title($0).contains("pg_isready") }
                 }
                 try await client.stop(.kill)
                 _ = try await harness.events.waitForDown()
-                #expect(harness.residents().contains { harness.title($0).contains("600") })
+                #expect(harness.residents().contains { harness.title($0).contains("pg_isready") })
                 tool.cancel()
                 #expect(try await tool.value.end == .signalled(SIGKILL))
             }

@@ -183,10 +183,12 @@ extension LauncherProcessTests {
                 print("lease of 600 ms, fence budget 300 ms: gone after \(gap) ms")
                 #expect(gap > 290)
                 #expect(kill(postmaster, 0) != 0)
-                let status = try await client.connect()
+                if agentStays {
+                    _ = try await harness.events.waitForDown()
+                    #expect(harness.events.all.contains(.leaseFired(.immediate)))
+                }
+                try await client.connect()
                 try await eventually("the state is down") { try await client.status().server == .down(.exited(0)) }
-                _ = status
-                if agentStays { #expect(harness.events.all.contains(.leaseFired(.immediate))) }
             }
         }
 

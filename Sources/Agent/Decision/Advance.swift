@@ -14,12 +14,16 @@ extension InstanceMachine {
         }
         guard work == nil else { return }
         switch phase {
-        case .unknown, .starting, .stopping: return
+        case .unknown, .stopping: return
+        case .starting:
+            // A start may take as long as recovery does; only being given up ends it early.
+            if case .follow(let plan) = goal, plan.discard != nil, plan.discard == state.incarnation { follow(plan) }
+            return
         case .down, .up: break
         }
         switch goal {
         case .wait: rest()
-        case .initialize(let plan): initialize(plan, now)
+        case .initialize: initialize(now)
         case .prepare(let recover): prepare(recover: recover)
         case .lead(let promotion): lead(promotion, now)
         case .govern(let governance, let version): govern(governance, version)
@@ -76,15 +80,13 @@ extension InstanceMachine {
 
     // MARK: Birth (R24)
 
-    private mutating func initialize(_ plan: Initialization, _ now: MonotonicInstant) {
+    private mutating func initialize(_ now: MonotonicInstant) {
         let peers: [MemberID] = []
-        rules = plan.rules
         if case .present = directory, state.isPrimaryInOffice {
-            if phase == .down && leaseIsLive(now) {
+            // Clients wait until the record names it, and `govern` the rules (R24, I8).
+            if phase == .down && leaseIsLive(now, for: state.primaryOfTerm) {
                 arm()
                 start(.firstPrimary, peers: peers)
-            } else if phase == .up {
-                openWhenReplicated()
             }
             return
         }
@@ -135,7 +137,7 @@ extension InstanceMachine {
         if self.promotion?.term == state.promised.term { return openWhenReplicated() }
         // After a restart of the agent the cut must be proven anew.
         if state.role == .standby && prepared?.term != state.promised.term { return cut() }
-        guard leaseIsLive(now) else { return }
+        guard leaseIsLive(now, for: state.promised.term) else { return }
         rules = promotion.rules
         persist {
             $0.role = .primary

@@ -4,7 +4,7 @@ import ClusterModel
 extension InstanceMachine {
     /// Something is awaited of the running server: it is worth looking often.
     public var wantsCloseLook: Bool {
-        guard phase == .up else { return isStarting }
+        guard phase == .up else { return false }
         if let work, work.kind.needsServer { return true }
         if rejoining { return true }
         if state.isPrimaryInOffice { return !opened || rules.count > 1 }
@@ -12,9 +12,7 @@ extension InstanceMachine {
         return false
     }
 
-    /// A poll makes sense.
-    public var expectsServer: Bool { phase == .up || isStarting }
-
+    /// Processes exist and have answered: a poll makes sense.
     public var isServerUp: Bool { phase == .up }
 
     public var isPrimaryUp: Bool { phase == .up && state.isPrimaryInOffice && status?.inRecovery == false }

@@ -56,7 +56,7 @@ extension InstanceMachine {
     }
 
     func isCurrentGrant(_ answer: ReportAnswer) -> Bool {
-        guard answer.stamp.term == state.promised.term else { return false }
+        guard answer.stamp.term == state.promised.term, answer.stamp.term > state.releasedTerm else { return false }
         if state.isPrimaryInOffice { return answer.stamp.term == state.primaryOfTerm }
         switch goal {
         case .lead, .initialize: return true

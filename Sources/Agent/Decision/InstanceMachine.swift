@@ -185,17 +185,18 @@ public struct InstanceMachine: Hashable, Sendable {
     private func checkInvariants(_ now: MonotonicInstant) {
         for action in actions {
             if case .start(_, .firstPrimary, _) = action {
-                invariant(state.isPrimaryInOffice && leaseIsLive(now), "a gate opens as primary only under a lease (I4)")
+                invariant(state.isPrimaryInOffice && leaseIsLive(now, for: state.primaryOfTerm), "a gate opens as primary only under a lease (I4)")
             }
             if case .promote = action {
-                invariant(state.isPrimaryInOffice && leaseIsLive(now), "a promotion only under a lease (I4)")
+                invariant(state.isPrimaryInOffice && leaseIsLive(now, for: state.primaryOfTerm), "a promotion only under a lease (I4)")
                 invariant(state.promised.term == state.primaryOfTerm, "a promotion only in the promised term (R1)")
             }
         }
     }
 
-    func leaseIsLive(_ now: MonotonicInstant) -> Bool {
-        guard let lease, lease.term == state.primaryOfTerm || lease.term == state.promised.term else { return false }
+    /// Whether there is time left of a lease for exactly that term: one of an earlier term permits nothing.
+    func leaseIsLive(_ now: MonotonicInstant, for term: Term) -> Bool {
+        guard let lease, lease.term == term else { return false }
         return now < lease.end - configuration.timings.fenceBudget
     }
 

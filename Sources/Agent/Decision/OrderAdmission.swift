@@ -150,7 +150,7 @@ extension InstanceMachine {
         case .promote(let promotion):
             goal = .lead(promotion)
             // The lease may have been granted in an answer that came before this order.
-            if !leaseIsLive(now) { add(.report) }
+            if !leaseIsLive(now, for: state.promised.term) { add(.report) }
         case .follow(let plan):
             if let discard = plan.discard, discard != state.incarnation {
                 return explain(.refused, rule: "R14", "incarnation \(discard) is gone already")

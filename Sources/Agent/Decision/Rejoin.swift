@@ -48,7 +48,7 @@ extension InstanceMachine {
             if phase == .down { start(.standby(.upstream(upstream)), peers: plan.peers) }
         case .none: rebuild(upstream, "there is no data")
         case .initializing, .cloning: rebuild(upstream, "an earlier copy was not finished")
-        case .rewinding: rewind(upstream, "an earlier rewind was not finished")
+        case .rewinding: resumeRewind(plan, upstream)
         case _ where state.tainted: rebuild(upstream, "its data took a timeline without an order")
         case .primary where state.isPrimaryInOffice:
             explain(
@@ -58,6 +58,24 @@ extension InstanceMachine {
         case .primary: rejoinFormerPrimary(plan, upstream)
         case .standby: rejoinStandby(plan, upstream)
         }
+    }
+
+    /// Goes on after an interrupted rewind.
+    ///
+    /// `pg_rewind` leaves "in archive recovery" in the control file as its last step. Recovering such a directory
+    /// alone, as before another rewind, would end its WAL with a checkpoint that the source never wrote, at a place
+    /// that both have passed: `pg_rewind` would not see it.
+    private mutating func resumeRewind(_ plan: FollowPlan, _ upstream: Upstream) {
+        guard phase == .down else { return stop(.fast) }
+        guard let stopped else {
+            let id = begin(.inspect)
+            return add(.inspect(id))
+        }
+        if stopped.cleanShutdown || stopped.wasPrimary {
+            return rewind(upstream, "an earlier rewind was not finished")
+        }
+        rejoining = true
+        start(.standby(.upstream(upstream)), peers: plan.peers)
     }
 
     private mutating func rejoinFormerPrimary(_ plan: FollowPlan, _ upstream: Upstream) {
@@ -118,13 +136,14 @@ extension InstanceMachine {
     }
 
     mutating func rebuild(_ upstream: Upstream, _ reason: String) {
-        if phase == .up { return stop(.fast) }
         rejoining = false
-        explain(.rejoin, rule: "R14", "making a new copy of '\(upstream.primary)': \(reason)")
+        // Before the server stops: a later order must not start again what was given up.
         persist {
             $0.role = .cloning
             $0.incarnation = nil
         }
+        if phase != .down { return stop(.fast) }
+        explain(.rejoin, rule: "R14", "making a new copy of '\(upstream.primary)': \(reason)")
         let id = begin(.clone)
         add(.clone(id, upstream))
     }

@@ -32,8 +32,12 @@ struct ControlData: Hashable, Sendable {
             let prepared = number("max_prepared_xacts setting"), let locks = number("max_locks_per_xact setting")
         else { return nil }
         return CapacitySettings(
-            maxConnections: connections, maxWorkerProcesses: workers, maxWALSenders: senders,
-            maxPreparedTransactions: prepared, maxLocksPerTransaction: locks)
+            maxConnections: connections,
+            maxWorkerProcesses: workers,
+            maxWALSenders: senders,
+            maxPreparedTransactions: prepared,
+            maxLocksPerTransaction: locks
+        )
     }
 
     /// The facts of a server that is down.
@@ -48,8 +52,12 @@ struct ControlData: Hashable, Sendable {
             default: .zero
             }
         return StoppedFacts(
-            systemIdentifier: systemIdentifier, timeline: timeline,
-            cleanShutdown: state == "shut down" || state == "shut down in recovery", wasPrimary: isPrimary, end: end)
+            systemIdentifier: systemIdentifier,
+            timeline: timeline,
+            cleanShutdown: state == "shut down" || state == "shut down in recovery",
+            wasPrimary: isPrimary,
+            end: end
+        )
     }
 
     private var segmentSize: UInt64 { fields["Bytes per WAL segment"].flatMap { UInt64($0) } ?? 16 << 20 }

@@ -82,7 +82,9 @@ struct Steering: Hashable, Sendable {
 enum SettingsFile {
     /// The whole file.
     static func compose(
-        _ steering: Steering, configuration: PostgresConfiguration, member: MemberID
+        _ steering: Steering,
+        configuration: PostgresConfiguration,
+        member: MemberID
     ) -> String {
         var lines = [
             "# Written by Understudy: changes made here are lost. Set your own in the cluster's configuration.",
@@ -195,7 +197,10 @@ enum UpstreamConnection {
     }
 
     private static func text(
-        _ server: Endpoint, database: String?, applicationName: String, passwords: String
+        _ server: Endpoint,
+        database: String?,
+        applicationName: String,
+        passwords: String
     ) -> String {
         var pairs = [
             ("host", server.host), ("port", "\(server.port)"), ("user", PostgresConfiguration.replicationUser),

@@ -19,7 +19,9 @@ extension PostgresAdapter {
                 [
                     "-D", path, "-U", configuration.superuser, "--data-checksums", "-E", "UTF8", "--locale=C.UTF-8",
                     "--auth-local=peer", "--auth-host=scram-sha-256",
-                ], timeout: .seconds(600))
+                ],
+                timeout: .seconds(600)
+            )
             let new = Incarnation(number: .random(in: .min ... .max))
             let identifier = try await finishCopy(new, upstream: nil)
             return .initialized(new, identifier)
@@ -52,14 +54,18 @@ extension PostgresAdapter {
     func checkIdentity(of upstream: Upstream) async throws(WorkError) {
         do throws(PostgresError) {
             let session = try await PostgresSession.connect(
-                replicationTarget(upstream.server), deadline: .seconds(5))
+                replicationTarget(upstream.server),
+                deadline: .seconds(5)
+            )
             defer { session.close() }
             let result = try await session.query("IDENTIFY_SYSTEM", deadline: .seconds(5))
             let found = result.first(0) ?? "none"
             guard found == upstream.systemIdentifier.description else {
                 throw PostgresError(
-                    "identify \(upstream.server)", .unexpected,
-                    message: "its system identifier is \(found), the cluster's is \(upstream.systemIdentifier)")
+                    "identify \(upstream.server)",
+                    .unexpected,
+                    message: "its system identifier is \(found), the cluster's is \(upstream.systemIdentifier)"
+                )
             }
         } catch {
             throw WorkError(error)
@@ -82,7 +88,11 @@ extension PostgresAdapter {
     /// Runs the base backup; a minute without progress ends it.
     private func copy(_ upstream: Upstream, as member: MemberID) async throws(WorkError) {
         let connection = UpstreamConnection.tool(
-            upstream.server, database: nil, applicationName: member.applicationName, passwords: passwordFile)
+            upstream.server,
+            database: nil,
+            applicationName: member.applicationName,
+            passwords: passwordFile
+        )
         let path = "\(configuration.dataFolder)/\(InstanceLayout.copy)"
         let progress = CopyProgress()
         let work = Task { () -> Result<Void, WorkError> in
@@ -119,7 +129,8 @@ extension PostgresAdapter {
 
     /// Marks the copy with its incarnation and puts it in the place of what was there.
     private func finishCopy(
-        _ new: Incarnation, upstream: Upstream?
+        _ new: Incarnation,
+        upstream: Upstream?
     ) async throws(WorkError) -> SystemIdentifier {
         let copy = InstanceLayout.copy
         guard let identifier = try await controlData(of: copy).systemIdentifier else {
@@ -138,7 +149,8 @@ extension PostgresAdapter {
         try await place(InstanceLayout.inside(copy, InstanceLayout.settingsFile), text)
         try await place(
             InstanceLayout.inside(copy, InstanceLayout.accessFile),
-            AccessFile.compose(open: false, configuration: configuration))
+            AccessFile.compose(open: false, configuration: configuration)
+        )
         try await place(InstanceLayout.inside(copy, InstanceLayout.incarnationFile), member.incarnation.text + "\n")
         try await swapIn()
         incarnation = member.incarnation

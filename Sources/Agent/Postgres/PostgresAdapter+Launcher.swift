@@ -62,7 +62,9 @@ extension PostgresAdapter {
     /// - Returns: The tail of its output.
     @discardableResult
     func tool(
-        _ name: String, _ arguments: [String], timeout: Duration? = nil,
+        _ name: String,
+        _ arguments: [String],
+        timeout: Duration? = nil,
         onOutput: (@Sendable (ToolStream, [UInt8]) -> Void)? = nil
     ) async throws(WorkError) -> String {
         let result = try await toolResult(name, arguments, timeout: timeout, onOutput: onOutput)
@@ -77,7 +79,9 @@ extension PostgresAdapter {
     }
 
     func toolResult(
-        _ name: String, _ arguments: [String], timeout: Duration? = nil,
+        _ name: String,
+        _ arguments: [String],
+        timeout: Duration? = nil,
         onOutput: (@Sendable (ToolStream, [UInt8]) -> Void)? = nil
     ) async throws(WorkError) -> ToolResult {
         let environment = [
@@ -86,7 +90,12 @@ extension PostgresAdapter {
         ]
         return try await launch { (l) throws(LauncherError) in
             try await l.run(
-                name, arguments: arguments, environment: environment, timeout: timeout, onOutput: onOutput)
+                name,
+                arguments: arguments,
+                environment: environment,
+                timeout: timeout,
+                onOutput: onOutput
+            )
         }
     }
 

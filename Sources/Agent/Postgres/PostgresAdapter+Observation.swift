@@ -37,7 +37,9 @@ extension PostgresAdapter {
             beating = session
         }
         let result = try await session.query(
-            "SELECT pg_logical_emit_message(false, 'understudy', '')", deadline: end.left)
+            "SELECT pg_logical_emit_message(false, 'understudy', '')",
+            deadline: end.left
+        )
         guard let written = result.first().flatMap({ LSN($0) }) else {
             throw PostgresError("write a heartbeat", .unexpected, message: "the server names no position")
         }
@@ -95,9 +97,12 @@ extension PostgresAdapter {
         guard let recovery = values["in_recovery"], let systemIdentifier else { return nil }
         let inRecovery = recovery == "t"
         let capacity = CapacitySettings(
-            maxConnections: number("max_connections"), maxWorkerProcesses: number("max_worker_processes"),
-            maxWALSenders: number("max_wal_senders"), maxPreparedTransactions: number("max_prepared_transactions"),
-            maxLocksPerTransaction: number("max_locks_per_transaction"))
+            maxConnections: number("max_connections"),
+            maxWorkerProcesses: number("max_worker_processes"),
+            maxWALSenders: number("max_wal_senders"),
+            maxPreparedTransactions: number("max_prepared_transactions"),
+            maxLocksPerTransaction: number("max_locks_per_transaction")
+        )
         let position: WALPosition
         if inRecovery {
             position = try await standbyPosition(end)
@@ -106,7 +111,11 @@ extension PostgresAdapter {
             position = WALPosition(timeline: Timeline(rawValue: timeline), lsn: lsn("flushed"))
         }
         var status = ServerStatus(
-            inRecovery: inRecovery, position: position, systemIdentifier: systemIdentifier, capacity: capacity)
+            inRecovery: inRecovery,
+            position: position,
+            systemIdentifier: systemIdentifier,
+            capacity: capacity
+        )
         status.insertLSN = lsn("inserted")
         status.replayLSN = lsn("replayed")
         status.receiver = StatusQuery.receiver(values)
@@ -169,9 +178,11 @@ enum StatusQuery {
         let timeline = values["receiver_timeline"].flatMap { UInt32($0) } ?? 0
         let port = values["sender_port"].flatMap { UInt16($0) } ?? 0
         return ReceiverStatus(
-            status: status, timeline: Timeline(rawValue: timeline),
+            status: status,
+            timeline: Timeline(rawValue: timeline),
             sender: Endpoint(host: values["sender_host"] ?? "", port: port),
-            sinceLastMessage: values["receiver_age"].flatMap { Int64($0) }.map { .milliseconds($0) })
+            sinceLastMessage: values["receiver_age"].flatMap { Int64($0) }.map { .milliseconds($0) }
+        )
     }
 
     static func senders(_ text: String) -> [SenderStatus] {
@@ -179,7 +190,11 @@ enum StatusQuery {
             let parts = entry.split(separator: "|", omittingEmptySubsequences: false)
             guard parts.count == 4, let lsn = LSN(parts[2]) else { return nil }
             return SenderStatus(
-                applicationName: String(parts[0]), usesOwnSlot: parts[3] == "t", state: String(parts[1]), flushLSN: lsn)
+                applicationName: String(parts[0]),
+                usesOwnSlot: parts[3] == "t",
+                state: String(parts[1]),
+                flushLSN: lsn
+            )
         }
     }
 }

@@ -88,8 +88,9 @@ extension PostgresAdapter {
     private func reloadEverywhere(_ session: PostgresSession) async throws(WorkError) {
         try await signal(Self.hangUp)
         for processID in try await processIDs(
-            session, "SELECT pid FROM pg_stat_activity WHERE backend_type IN ('checkpointer', 'walsender')")
-        {
+            session,
+            "SELECT pid FROM pg_stat_activity WHERE backend_type IN ('checkpointer', 'walsender')"
+        ) {
             await signalIfAlive(Self.hangUp, processID)
         }
     }
@@ -99,7 +100,8 @@ extension PostgresAdapter {
         let names = values.flatMap(memberNames)
         if names.isEmpty { return }
         let list = names.map { "'\($0)'" }.joined(separator: ", ")
-        let query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name IN (\(list))"
+        let query =
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name IN (\(list))"
         let old = Set(try await processIDs(session, query))
         for processID in old { try await ask(session, "SELECT pg_terminate_backend(\(processID))") }
         let end = Limit(.seconds(10))
@@ -111,7 +113,9 @@ extension PostgresAdapter {
 
     /// Names between the parentheses of a value of `synchronous_standby_names`.
     private func memberNames(_ value: String) -> [String] {
-        guard let open = value.firstIndex(of: "("), let close = value.lastIndex(of: ")"), open < close else { return [] }
+        guard let open = value.firstIndex(of: "("), let close = value.lastIndex(of: ")"), open < close else {
+            return []
+        }
         return value[value.index(after: open)..<close].split(separator: ",").map { $0.filter { $0 != " " } }
             .filter { name in
                 name.utf8.allSatisfy { byte in

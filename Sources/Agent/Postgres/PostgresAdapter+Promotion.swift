@@ -12,6 +12,8 @@ extension PostgresAdapter {
     public func promote(_ work: PromotionWork) async -> Outcome {
         await outcome(of: "promote to timeline \(work.timeline)") { () throws(WorkError) in
             slotTask?.cancel()
+            steps += 1
+            let step = steps
             let session = try await session()
             if try await isInRecovery(session) {
                 try await concurrently([
@@ -22,7 +24,7 @@ extension PostgresAdapter {
                 try await endClients(session)
                 try await endSenders(session)
                 try await resumeReplay(session)
-                try await trigger(session)
+                try await trigger(session, in: step)
                 // Those that slipped in by the old access file while it was being replaced.
                 try await endClients(session)
             }
@@ -53,7 +55,8 @@ extension PostgresAdapter {
         try await concurrently(
             missing.map { name in
                 { () throws(WorkError) in try await self.place("\(folder)/\(name)", "# Taken by another instance.\n") }
-            })
+            }
+        )
     }
 
     private func historyName(_ timeline: Timeline) -> String {
@@ -80,17 +83,22 @@ extension PostgresAdapter {
             """
             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' \
             AND pid <> pg_backend_pid() AND NOT (application_name = $1 AND client_addr IS NULL AND usename = $2)
-            """, [Self.applicationName, configuration.superuser])
+            """,
+            [Self.applicationName, configuration.superuser]
+        )
     }
 
     private func endSenders(_ session: PostgresSession) async throws(WorkError) {
-        let query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name <> '"
+        let query =
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name <> '"
             + Self.applicationName + "'"
         let old = Set(try await processIDs(session, query))
         if old.isEmpty { return }
         try await ask(
-            session, "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid",
-            ["{" + old.sorted().map(String.init).joined(separator: ",") + "}"])
+            session,
+            "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid",
+            ["{" + old.sorted().map(String.init).joined(separator: ",") + "}"]
+        )
         let end = Limit(.seconds(5))
         while !old.isDisjoint(with: try await processIDs(session, query)) {
             if end.isOver { throw WorkError("senders do not end, though they were told to") }
@@ -98,11 +106,12 @@ extension PostgresAdapter {
         }
     }
 
-    private func trigger(_ session: PostgresSession) async throws(WorkError) {
+    private func trigger(_ session: PostgresSession, in step: UInt64) async throws(WorkError) {
         let leaseRequired = configuration.requiresLease
         let end = Limit(.seconds(60))
         // A request can fall into a gap of the startup process: it is repeated, which does no harm.
         while true {
+            guard steps == step, !Task.isCancelled else { throw WorkError("another order came in between") }
             _ = try await launch { (l) throws(LauncherError) in try await l.promote(leaseRequired: leaseRequired) }
             let again = Limit(.seconds(1))
             while !again.isOver {
@@ -121,7 +130,8 @@ extension PostgresAdapter {
     ) async throws(WorkError) -> (timeline: Timeline, end: LSN, fork: LSN) {
         let result = try await ask(
             session,
-            "SELECT pg_current_wal_insert_lsn(), substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)")
+            "SELECT pg_current_wal_insert_lsn(), substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"
+        )
         guard let end = result.first(0).flatMap({ LSN($0) }),
             let number = result.first(1).flatMap({ UInt32($0, radix: 16) })
         else { throw WorkError("the server names no timeline") }

@@ -48,7 +48,9 @@ extension PostgresAdapter {
                 defer { session.close() }
                 repeat {
                     let result = try await session.query(
-                        "SELECT timeline_id, pg_is_in_recovery() FROM pg_control_checkpoint()", deadline: .seconds(5))
+                        "SELECT timeline_id, pg_is_in_recovery() FROM pg_control_checkpoint()",
+                        deadline: .seconds(5)
+                    )
                     if result.first(0) == "\(upstream.timeline)", result.first(1) == "f" { return }
                     guard (try? await Task.sleep(for: .milliseconds(20))) != nil else { break }
                 } while !end.isOver
@@ -57,7 +59,9 @@ extension PostgresAdapter {
                 found = error.description
             }
             if Task.isCancelled { throw .cancelled }
-            if end.isOver { throw WorkError(found ?? "the primary wrote no checkpoint of timeline \(upstream.timeline)") }
+            if end.isOver {
+                throw WorkError(found ?? "the primary wrote no checkpoint of timeline \(upstream.timeline)")
+            }
             try await pause(.milliseconds(100))
         }
     }
@@ -70,13 +74,18 @@ extension PostgresAdapter {
         try await writeAccess(open: false)
         try await place(
             InstanceLayout.inside(InstanceLayout.settingsFile),
-            SettingsFile.compose(new, configuration: configuration, member: member))
+            SettingsFile.compose(new, configuration: configuration, member: member)
+        )
     }
 
     /// Recovery in single-user mode, which admits nobody; `standby.signal` would keep it from starting.
     private func recover() async throws(WorkError) {
         let data = try await controlData(of: InstanceLayout.data)
         if data.state == "shut down" || data.state == "shut down in recovery" { return }
+        if data.state == "in archive recovery" {
+            // Alone it would write a checkpoint where its source has other records, and pg_rewind would not see it.
+            throw WorkError("the standby did not shut down cleanly; a new copy is needed")
+        }
         activity = "rewinding: recovering"
         try await removeFile(InstanceLayout.inside(InstanceLayout.standbySignal))
         try await tool("postgres", ["--single"] + OwnSettings.arguments(configuration) + ["template1"])
@@ -86,7 +95,11 @@ extension PostgresAdapter {
         activity = "rewinding: copying from \(upstream.primary)"
         let folder = "\(configuration.dataFolder)/\(InstanceLayout.data)"
         let source = UpstreamConnection.tool(
-            upstream.server, database: "postgres", applicationName: Self.applicationName, passwords: passwordFile)
+            upstream.server,
+            database: "postgres",
+            applicationName: Self.applicationName,
+            passwords: passwordFile
+        )
         var arguments = [
             "--target-pgdata=\(folder)", "--source-server=\(source)",
             "--config-file=\(folder)/\(InstanceLayout.settingsFile)", "--no-ensure-shutdown",
@@ -94,7 +107,9 @@ extension PostgresAdapter {
         if !(configuration.settings["restore_command"] ?? "").isEmpty { arguments.append("--restore-target-wal") }
         let output = try await tool("pg_rewind", arguments)
         if output.contains("same timeline") {
-            throw WorkError("pg_rewind sees the primary's own timeline here, which proves nothing; a new copy is needed")
+            throw WorkError(
+                "pg_rewind sees the primary's own timeline here, which proves nothing; a new copy is needed"
+            )
         }
     }
 

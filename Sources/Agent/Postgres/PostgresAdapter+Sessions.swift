@@ -9,15 +9,22 @@ extension PostgresAdapter {
 
     func localTarget(_ purpose: ConnectionTarget.Purpose = .statements) -> ConnectionTarget {
         // The agent's own writes wait for nobody (R24), and nothing that it says belongs in the server's log.
-        let options = "-c synchronous_commit=local -c statement_timeout=0 -c lock_timeout=0 -c log_statement=none"
+        let options =
+            "-c synchronous_commit=local -c statement_timeout=0 -c lock_timeout=0 -c log_statement=none"
             + " -c log_min_duration_statement=-1 -c default_transaction_read_only=off -c search_path=pg_catalog"
         return ConnectionTarget(
-            host: configuration.socketFolder, port: configuration.server.port, user: configuration.superuser,
-            applicationName: Self.applicationName, purpose: purpose, options: purpose == .statements ? options : "")
+            host: configuration.socketFolder,
+            port: configuration.server.port,
+            user: configuration.superuser,
+            applicationName: Self.applicationName,
+            purpose: purpose,
+            options: purpose == .statements ? options : ""
+        )
     }
 
     func connect(
-        _ purpose: ConnectionTarget.Purpose = .statements, within limit: Duration = .seconds(2)
+        _ purpose: ConnectionTarget.Purpose = .statements,
+        within limit: Duration = .seconds(2)
     ) async throws(WorkError) -> PostgresSession {
         do throws(PostgresError) {
             return try await PostgresSession.connect(localTarget(purpose), deadline: limit)
@@ -36,14 +43,19 @@ extension PostgresAdapter {
 
     @discardableResult
     func sql(
-        _ text: String, _ parameters: [String?] = [], within limit: Duration = .seconds(5)
+        _ text: String,
+        _ parameters: [String?] = [],
+        within limit: Duration = .seconds(5)
     ) async throws(WorkError) -> PostgresResult {
         try await ask(try await session(), text, parameters, within: limit)
     }
 
     @discardableResult
     func ask(
-        _ session: PostgresSession, _ text: String, _ parameters: [String?] = [], within limit: Duration = .seconds(5)
+        _ session: PostgresSession,
+        _ text: String,
+        _ parameters: [String?] = [],
+        within limit: Duration = .seconds(5)
     ) async throws(WorkError) -> PostgresResult {
         do throws(PostgresError) {
             return try await session.query(text, parameters, deadline: limit)
@@ -74,7 +86,8 @@ extension PostgresAdapter {
 
     /// Waits until the session shows the settings that were written.
     func awaitSettings(
-        _ session: PostgresSession, within limit: Duration = .seconds(5)
+        _ session: PostgresSession,
+        within limit: Duration = .seconds(5)
     ) async throws(WorkError) {
         let end = Limit(limit)
         let expected = steering.shown(slot: try member().applicationName)
@@ -109,7 +122,8 @@ extension PostgresAdapter {
             """
             SELECT current_setting('primary_conninfo'), current_setting('primary_slot_name'), \
             current_setting('synchronous_standby_names'), current_setting('understudy.gate', true)
-            """)
+            """
+        )
         return (0..<4).map { result.first($0) ?? "" }
     }
 
@@ -123,13 +137,18 @@ extension PostgresAdapter {
                 SELECT name FROM pg_settings WHERE sourcefile LIKE '%/postgresql.auto.conf' AND name = ANY($1::text[])
                 UNION SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf' \
                 AND name = ANY($1::text[])
-                """, ["{" + names.joined(separator: ",") + "}"]
+                """,
+                ["{" + names.joined(separator: ",") + "}"]
             ).rows.compactMap(\.first).compactMap { $0 }
             if let name = overridden.first {
-                return WorkError("ALTER SYSTEM overrides \(name), which belongs to Understudy; run ALTER SYSTEM RESET \(name)")
+                return WorkError(
+                    "ALTER SYSTEM overrides \(name), which belongs to Understudy; run ALTER SYSTEM RESET \(name)"
+                )
             }
             let faults = try await ask(
-                session, "SELECT sourcefile, sourceline, name, error FROM pg_file_settings WHERE error IS NOT NULL")
+                session,
+                "SELECT sourcefile, sourceline, name, error FROM pg_file_settings WHERE error IS NOT NULL"
+            )
             if let row = faults.rows.first, let name = row[2] ?? row[0], let error = row[3] {
                 return WorkError("the settings files hold an error at '\(name)': \(error); mend or remove that setting")
             }

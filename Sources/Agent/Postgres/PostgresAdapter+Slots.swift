@@ -8,11 +8,22 @@ extension PostgresAdapter {
         peers = members
         let names = members.filter { $0.name != configuration.name }.map(\.applicationName)
         if names.isEmpty { return }
+        let list = "{" + names.joined(separator: ",") + "}"
+        // A slot whose WAL is gone can never be used again.
+        try await sql(
+            """
+            SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots \
+            WHERE slot_name = ANY($1::text[]) AND wal_status = 'lost' AND NOT active
+            """,
+            [list]
+        )
         try await sql(
             """
             SELECT pg_create_physical_replication_slot(name, true) FROM unnest($1::text[]) AS name \
             WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = name)
-            """, ["{" + names.joined(separator: ",") + "}"])
+            """,
+            [list]
+        )
     }
 
     /// Makes the own slot on another server, if it is missing; asks again until the limit.
@@ -22,11 +33,14 @@ extension PostgresAdapter {
             do throws(PostgresError) {
                 let target = replicationTarget(server)
                 let session = try await PostgresSession.connect(
-                    target, deadline: max(.milliseconds(100), min(end.left, .seconds(2))))
+                    target,
+                    deadline: max(.milliseconds(100), min(end.left, .seconds(2)))
+                )
                 defer { session.close() }
                 try await session.query(
                     "CREATE_REPLICATION_SLOT \"\(member.applicationName)\" PHYSICAL RESERVE_WAL",
-                    deadline: max(.milliseconds(100), end.left))
+                    deadline: max(.milliseconds(100), end.left)
+                )
                 return
             } catch {
                 if error.state == .duplicateObject { return }
@@ -38,14 +52,21 @@ extension PostgresAdapter {
 
     func replicationTarget(_ server: Endpoint) -> ConnectionTarget {
         ConnectionTarget(
-            host: server.host, port: server.port, user: PostgresConfiguration.replicationUser,
-            applicationName: Self.applicationName, password: configuration.replicationPassword, purpose: .replication)
+            host: server.host,
+            port: server.port,
+            user: PostgresConfiguration.replicationUser,
+            applicationName: Self.applicationName,
+            password: configuration.replicationPassword,
+            purpose: .replication
+        )
     }
 
     /// After a start: the upstream may be down or hold no slot of ours yet.
     func keepUpstreamSlot() {
         slotTask?.cancel()
-        guard let server = UpstreamConnection.server(in: steering.connection), let member = try? member() else { return }
+        guard let server = UpstreamConnection.server(in: steering.connection), let member = try? member() else {
+            return
+        }
         slotTask = Task { [weak self] in
             for _ in 0..<60 {
                 guard let self, !Task.isCancelled else { return }
@@ -64,12 +85,17 @@ extension PostgresAdapter {
         let target = slotTarget
         slotTarget = replayed
         if inRecovery, target > .zero {
-            _ = try? await sql(
+            let behind = try? await sql(
                 """
-                SELECT pg_replication_slot_advance(slot_name, $1::pg_lsn) FROM pg_replication_slots \
-                WHERE slot_type = 'physical' AND NOT active AND NOT temporary AND restart_lsn < $1::pg_lsn \
-                AND slot_name ~ '_[0-9a-f]{8}$'
-                """, [target.description])
+                SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT active \
+                AND NOT temporary AND restart_lsn < $1::pg_lsn AND slot_name ~ '_[0-9a-f]{8}$'
+                """,
+                [target.description]
+            )
+            // One by one: a slot that was taken meanwhile must not keep the others from moving.
+            for slot in behind?.rows.compactMap({ $0.first ?? nil }) ?? [] {
+                _ = try? await sql("SELECT pg_replication_slot_advance($1, $2::pg_lsn)", [slot, target.description])
+            }
         }
         await dropStaleSlots(now)
     }
@@ -80,7 +106,8 @@ extension PostgresAdapter {
         let known = Set(peers.map(\.applicationName))
         let names = Set((peers.map(\.name) + [configuration.name]).map { $0.text.map { $0 == "-" ? "_" : $0 } })
         let idle = try? await sql(
-            "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT active AND NOT temporary")
+            "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical' AND NOT active AND NOT temporary"
+        )
         guard let idle else { return }
         let stale = idle.rows.compactMap { $0.first ?? nil }.filter { slot in
             Incarnation(String(slot.suffix(8))) != nil && names.contains(Array(slot.dropLast(9)))

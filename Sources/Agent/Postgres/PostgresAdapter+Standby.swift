@@ -8,9 +8,11 @@ extension PostgresAdapter {
     /// Empties the upstream, ends the WAL receiver, sees twice that there is none, reads the position (R6).
     ///
     /// - Parameter waitForReplay: Replay must first reach the end of what is on disk.
+    /// - Returns: `cut` with the position, or `failed`.
     public func cutReceiver(waitForReplay: Bool) async -> Outcome {
         await outcome(of: "cut the standby from its upstream") { () throws(WorkError) in
             slotTask?.cancel()
+            steps += 1
             let session = try await session()
             var new = steering
             new.connection = ""
@@ -21,10 +23,12 @@ extension PostgresAdapter {
             try await wakeStartup(session)
             try await endReceiver(session)
             if waitForReplay { try await awaitEndOfReplay(session) }
+            let end = Limit(.seconds(30))
             while true {
                 let position = try await position(session)
                 // Seen once more, after the position was read: nothing came in between.
                 if try await receivers(session).isEmpty { return .cut(position) }
+                if end.isOver { throw WorkError("the WAL receiver comes back again and again") }
                 try await endReceiver(session)
             }
         }
@@ -34,6 +38,7 @@ extension PostgresAdapter {
     public func follow(_ upstream: Upstream, peers: [MemberID]) async -> Outcome {
         await outcome(of: "follow \(upstream.primary) at \(upstream.server)") { () throws(WorkError) in
             slotTask?.cancel()
+            steps += 1
             let session = try await session()
             var new = steering
             new.connection = try receiving(from: upstream.server)
@@ -79,7 +84,8 @@ extension PostgresAdapter {
             """
             SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver' \
             UNION SELECT pid FROM pg_stat_wal_receiver WHERE pid IS NOT NULL
-            """)
+            """
+        )
     }
 
     func processIDs(_ session: PostgresSession, _ query: String) async throws(WorkError) -> [Int32] {
@@ -89,8 +95,9 @@ extension PostgresAdapter {
     /// Has the startup process read the settings now, whatever the postmaster is doing.
     private func wakeStartup(_ session: PostgresSession) async throws(WorkError) {
         for processID in try await processIDs(
-            session, "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'")
-        {
+            session,
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'"
+        ) {
             await signalIfAlive(Self.hangUp, processID)
         }
     }
@@ -143,7 +150,8 @@ extension PostgresAdapter {
                 """
                 SELECT pg_last_wal_replay_lsn(), wait_event, pg_is_wal_replay_paused() FROM pg_stat_activity \
                 WHERE backend_type = 'startup'
-                """)
+                """
+            )
             guard !result.rows.isEmpty else { throw WorkError("the server is not in recovery") }
             if result.first(2) == "t" { try await resumeReplay(session) }
             let replayed = result.first(0) ?? ""
@@ -177,7 +185,11 @@ extension PostgresAdapter {
         let result = try await ask(session, "SELECT \(columns)")
         let values = (0..<5).map { result.first($0).flatMap { Int($0) } ?? 0 }
         return CapacitySettings(
-            maxConnections: values[0], maxWorkerProcesses: values[1], maxWALSenders: values[2],
-            maxPreparedTransactions: values[3], maxLocksPerTransaction: values[4])
+            maxConnections: values[0],
+            maxWorkerProcesses: values[1],
+            maxWALSenders: values[2],
+            maxPreparedTransactions: values[3],
+            maxLocksPerTransaction: values[4]
+        )
     }
 }

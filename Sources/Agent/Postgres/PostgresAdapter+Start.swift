@@ -11,6 +11,7 @@ extension PostgresAdapter {
     /// A server that replays after a crash is waited for as long as its process lives, up to 10 minutes.
     public func start(_ launch: ServerLaunch, peers: [MemberID]) async -> Outcome {
         await outcome(of: "start the server") { () throws(WorkError) in
+            steps += 1
             forgetServer()
             self.peers = peers
             try await prepareFiles(launch)
@@ -38,6 +39,7 @@ extension PostgresAdapter {
         // First of all: a stray start is read-only from here on (R5).
         if launch != .firstPrimary { try await place(signal, "") }
         _ = try await self.launch { (l) throws(LauncherError) in try await l.clearPromote() }
+        try await removeOverrides()
         var new = try await storedSteering()
         new.gate = .fresh(open: false)
         new.names = standbySynchronousNames
@@ -56,6 +58,18 @@ extension PostgresAdapter {
             { () throws(WorkError) in try await self.write(settings) },
         ])
         if launch == .firstPrimary { try await removeFile(signal) }
+    }
+
+    /// ALTER SYSTEM writes a file that beats ours: what belongs to Understudy is taken out of it.
+    private func removeOverrides() async throws(WorkError) {
+        let path = InstanceLayout.inside("postgresql.auto.conf")
+        guard let text = try await readText(path) else { return }
+        let lines = text.split(omittingEmptySubsequences: false) { $0.isNewline }
+        let kept = lines.filter { line in
+            let name = line.prefix { $0 != "=" }.filter { !$0.isWhitespace }.lowercased()
+            return !OwnSettings.reserved.contains(name) && !name.hasPrefix("understudy.")
+        }
+        if kept.count < lines.count { try await place(path, kept.joined(separator: "\n")) }
     }
 
     /// What the settings file of this data directory says; after a copy it was the source's.
@@ -120,7 +134,10 @@ extension PostgresAdapter {
         let verifier: String
         do throws(PostgresError) {
             verifier = try await session.encrypt(
-                password: configuration.replicationPassword, of: user, deadline: .seconds(5))
+                password: configuration.replicationPassword,
+                of: user,
+                deadline: .seconds(5)
+            )
         } catch {
             throw WorkError(error)
         }

@@ -10,9 +10,11 @@ public struct Attachment: Hashable, Sendable {
     public var state: InstanceState?
     /// Why the state file cannot be read; empty if it can, or is not there.
     public var stateFault: String
+    /// What is in the data directory.
     public var directory: DataDirectory
     /// The data directory carries the incarnation that the state file names.
     public var matches: Bool
+    /// Whether a server runs.
     public var server: LauncherView
 }
 
@@ -44,6 +46,8 @@ public actor PostgresAdapter {
     /// Names that are known to be in force in every process of the running server.
     var namesInForce: String?
     var slotTask: Task<Void, Never>?
+    /// Counts the orders that make an earlier promotion void: it may not pull the trigger any more.
+    var steps: UInt64 = 0
     /// The user's access rules were found good by this server; they do not change in an adapter's life.
     var areRulesAccepted = false
 
@@ -79,8 +83,12 @@ public actor PostgresAdapter {
             let view = try await readServer()
             removeReplaced()
             return Attachment(
-                state: state, stateFault: stateFault, directory: directory,
-                matches: found != nil && found == state?.incarnation, server: view)
+                state: state,
+                stateFault: stateFault,
+                directory: directory,
+                matches: found != nil && found == state?.incarnation,
+                server: view
+            )
         } catch {
             throw AdapterError(text: "could not look at the instance: \(error)")
         }
@@ -116,6 +124,7 @@ public actor PostgresAdapter {
     ///
     /// - Returns: Why it was not even begun; nil if it was.
     public func stop(_ mode: InstanceDecision.StopMode) async -> String? {
+        steps += 1
         let mode: LauncherProtocol.StopMode =
             switch mode {
             case .fast: .fast
@@ -195,5 +204,6 @@ public struct AdapterError: Error, Hashable, Sendable, CustomStringConvertible {
     /// One sentence for a person.
     public let text: String
 
+    /// The sentence.
     public var description: String { text }
 }

@@ -2,6 +2,7 @@ public import ClusterModel
 
 /// What one instance's adapter must know to run its server.
 public struct PostgresConfiguration: Sendable {
+    /// Name of the instance.
     public var name: InstanceName
     /// Where the others reach the server; its port is the one it listens on.
     public var server: Endpoint
@@ -29,10 +30,19 @@ public struct PostgresConfiguration: Sendable {
     /// Role as which standbys receive and copies are made.
     public static let replicationUser = "understudy_replication"
 
+    /// Creates a configuration; `faults` says whether it can be used.
     public init(
-        name: InstanceName, server: Endpoint, listenAddresses: String, socketFolder: String, dataFolder: String,
-        superuser: String = "postgres", agentUser: String, replicationPassword: String,
-        settings: [String: String] = [:], accessRules: [String] = [], walKeepSize: String = "256MB",
+        name: InstanceName,
+        server: Endpoint,
+        listenAddresses: String,
+        socketFolder: String,
+        dataFolder: String,
+        superuser: String = "postgres",
+        agentUser: String,
+        replicationPassword: String,
+        settings: [String: String] = [:],
+        accessRules: [String] = [],
+        walKeepSize: String = "256MB",
         requiresLease: Bool = true
     ) {
         self.name = name

@@ -57,13 +57,13 @@ extension AgentShell {
     }
 
     private func poll() async {
-        guard attached, machine.expectsServer else { return }
+        guard attached, machine.isServerUp else { return }
         let life = life
         do {
             let status = try await adapter.poll()
             if life == self.life { apply(.observed(status)) }
         } catch {
-            guard life == self.life, machine.expectsServer else { return }
+            guard life == self.life, machine.isServerUp else { return }
             apply(.unobserved)
             await askReadiness()
             // A server that starts, stops or hangs is not asked without a pause.

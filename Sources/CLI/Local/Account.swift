@@ -1,5 +1,5 @@
 import Foundation
-import Platform
+package import Platform
 
 /// As whom the programs of a local cluster run: PostgreSQL refuses root.
 struct Account: Hashable, Sendable {
@@ -32,7 +32,8 @@ struct Account: Hashable, Sendable {
     /// The request that runs a program as this account; its process number is the program's own.
     func request(_ program: String, _ arguments: [String], logFile: String? = nil) -> ProcessRequest {
         guard UserAccount.isSuperuser && user.userID != 0 else {
-            return ProcessRequest(program, arguments, logFile: logFile, hasOwnSession: true)
+            return ProcessRequest(
+                program, arguments, environment: environment, logFile: logFile, hasOwnSession: true)
         }
         let identity = ["--reuid=\(user.userID)", "--regid=\(user.groupID)", "--init-groups", "--"]
         return ProcessRequest(
@@ -56,12 +57,29 @@ struct Account: Hashable, Sendable {
         if UserAccount.isSuperuser { try user.takeOwnership(of: path) }
     }
 
-    /// This process's environment with the account's own home.
-    private var environment: [String] {
+    /// This process's environment with the account's own home, without what would change the programs' settings.
+    var environment: [String] {
         var variables = ProcessInfo.processInfo.environment
         variables["HOME"] = user.home
         variables["USER"] = user.name
         variables["LOGNAME"] = user.name
+        for name in variables.keys where name.hasPrefix("UNDERSTUDY_") || name.hasPrefix("PG") { variables[name] = nil }
         return variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     }
+}
+
+/// What a measurement needs to run a server of its own as the account that servers run as.
+package enum ServerAccount {
+    /// The request that runs a program as that account.
+    package static func request(
+        _ program: String, _ arguments: [String], logFile: String? = nil
+    ) throws(CommandFailure) -> ProcessRequest {
+        try Account.current().request(program, arguments, logFile: logFile)
+    }
+
+    /// Makes a folder that belongs to that account.
+    package static func makeFolder(_ path: String) throws { try Account.current().makeFolder(path) }
+
+    /// Replaces a small file that belongs to that account.
+    package static func write(_ text: String, to path: String) throws { try Account.current().write(text, to: path) }
 }

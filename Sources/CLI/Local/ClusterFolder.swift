@@ -61,7 +61,7 @@ package struct ClusterFolder: Hashable, Sendable {
     func launcherLog(_ name: InstanceName) -> String { "\(path)/\(name)/launcher.log" }
     func launcherProcessFile(_ name: InstanceName) -> String { "\(path)/\(name)/launcher.pid" }
     func serverLog(_ name: InstanceName) -> String { "\(path)/\(name)/postgres.log" }
-    func passwordFile(_ name: InstanceName) -> String { "\(path)/\(name)/pgpass" }
+    func passwordFile(_ name: InstanceName) -> String { "\(path)/\(name)/replication-password" }
 
     /// The data directory of an instance's server.
     package func dataDirectory(_ name: InstanceName) -> String { "\(volume(name))/pgdata" }

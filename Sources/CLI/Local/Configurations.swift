@@ -29,16 +29,15 @@ struct Configurations {
                 "controllers: [\(quoted("127.0.0.1:\(file.controllerPort)"))]",
                 "certificates: \(quoted(folder.certificateFolder(name.text)))",
                 "launcherSocket: \(quoted(folder.launcherSocket(name)))",
+                "dataFolder: \(quoted(folder.volume(name)))",
             ] + timings + [
                 "postgres:",
-                "  bin: \(quoted(file.postgresBin))",
-                "  listen: 127.0.0.1",
-                "  port: \(instance.port)",
-                "  socketDirectory: \(quoted(folder.folder(name)))",
+                "  server: \(quoted("127.0.0.1:\(instance.port)"))",
+                "  socketFolder: \(quoted(folder.folder(name)))",
                 "  superuser: postgres",
-                "  passwordFile: \(quoted(folder.passwordFile(name)))",
+                "  replicationPasswordFile: \(quoted(folder.passwordFile(name)))",
                 "  settings: {shared_buffers: 32MB}",
-                "  hba: [\"host all all 127.0.0.0/8 trust\"]",
+                "  accessRules: [\"host all all 127.0.0.0/8 trust\"]",
             ]
         return lines.joined(separator: "\n") + "\n"
     }

@@ -125,7 +125,9 @@ package struct LocalCluster: Sendable {
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path) else {
             throw CommandFailure(.failed, "could not read the directory \(folder.path): run as its owner, or name another")
         }
-        guard names.isEmpty else {
+        // What a first start left that failed before the cluster was described.
+        guard names.isEmpty || names.contains("understudy.lock") && Set(names).isSubset(of: ["understudy.lock", "programs"])
+        else {
             throw CommandFailure(
                 .refused,
                 "could not use the directory \(folder.path): it is not empty and holds no local cluster; name an empty or "
@@ -206,7 +208,7 @@ package struct LocalCluster: Sendable {
         }
     }
 
-    /// The line of libpq's password file by which standbys receive; the same for all, made once.
+    /// The password by which standbys receive; the same for all, made once.
     private func replicationPassword() throws -> String {
         if let first = file.names.first,
             let bytes = try DurableFile.read(folder.passwordFile(first), limit: 4096), !bytes.isEmpty
@@ -214,7 +216,7 @@ package struct LocalCluster: Sendable {
             return String(decoding: bytes, as: UTF8.self)
         }
         let digits = (0..<4).map { _ in String(UInt64.random(in: .min ... .max), radix: 36) }
-        return "*:*:*:understudy_replication:\(digits.joined())\n"
+        return digits.joined() + "\n"
     }
 
     /// Starts every part that does not run; a port that somebody else holds is found before anything is started.
@@ -261,7 +263,9 @@ package struct LocalCluster: Sendable {
             "--data-folder", folder.volume(name), "--socket", folder.launcherSocket(name), "--postgres-bin",
             file.postgresBin, "--pid-file", folder.launcherProcessFile(name), "--log-file", folder.serverLog(name),
         ]
-        return ProcessRequest(programs.launcher, arguments, logFile: folder.launcherLog(name), hasOwnSession: true)
+        return ProcessRequest(
+            programs.launcher, arguments, environment: account.environment, logFile: folder.launcherLog(name),
+            hasOwnSession: true)
     }
 
     /// Notes in `cluster.json` what runs now.

@@ -8,8 +8,8 @@ struct DemoCommand: AsyncParsableCommand {
         commandName: "demo",
         abstract: "Kill a primary under a writing client, and prove that nothing was lost.",
         discussion: """
-            Brings up three instances in a temporary directory, writes without pause, kills the primary's postmaster with
-            SIGKILL, shows the failover as it happens, waits until the old primary streams as a standby again, and reads
+            Brings up three instances in a temporary directory, writes without pause, kills the primary's postmaster with \
+            SIGKILL, shows the failover as it happens, waits until the old primary streams as a standby again, and reads \
             every acknowledged row back. The last line is one JSON object after the word DEMO. Stops everything at the
             end, also when interrupted.
             """

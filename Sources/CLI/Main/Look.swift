@@ -6,7 +6,7 @@ struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what a local cluster does.",
         discussion: """
-            Who is primary, where each instance stands in the WAL, who streams, who votes, what is waited for, and the
+            Who is primary, where each instance stands in the WAL, who streams, who votes, what is waited for, and the \
             last change of primary with its phases. Without the controller: the processes.
 
             Exit code 1 if the controller does not answer.

@@ -1,5 +1,5 @@
-import ArgumentParser
-import ClusterModel
+public import ArgumentParser
+public import ClusterModel
 import LocalCluster
 
 /// Starts a cluster.
@@ -7,8 +7,8 @@ struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Start a cluster, or what does not run of it, and wait until it is complete.",
         discussion: """
-            Makes certificates, a controller, and for each instance a launcher, an agent and a server; returns when the
-            primary admits clients and every standby streams. In a directory that holds a cluster already, starts what
+            Makes certificates, a controller, and for each instance a launcher, an agent and a server; returns when the \
+            primary admits clients and every standby streams. In a directory that holds a cluster already, starts what \
             does not run and keeps all data.
 
             Examples:
@@ -76,4 +76,4 @@ struct Down: AsyncParsableCommand {
     }
 }
 
-extension Durability: @retroactive ExpressibleByArgument {}
+extension Durability: ExpressibleByArgument {}

@@ -86,8 +86,11 @@ struct CandidateRanking {
             let shortfalls = status.capacity.shortfalls(against: demanded)
             if !shortfalls.isEmpty { return .capacity(shortfalls) }
         }
-        if let limit, limit.timeline == position.timeline {
-            let behind = limit.lsn.bytes(since: position.lsn)
+        if let limit, position.timeline <= limit.timeline {
+            // On an earlier timeline it shares no more than what lies before the fork.
+            let forks = record.history.filter { $0.parent == position.timeline && $0.timeline <= limit.timeline }
+            let shared = forks.map(\.forkLSN).reduce(position.lsn, min)
+            let behind = limit.lsn.bytes(since: shared)
             if behind > spec.maximumLagOnFailover { return .tooFarBehind(behind) }
         }
         return nil

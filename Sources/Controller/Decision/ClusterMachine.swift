@@ -52,6 +52,8 @@ public struct ClusterMachine: Hashable, Sendable {
     public internal(set) var lastFailover: FailoverSummary?
     /// When primaries were changed within the last five minutes (R17).
     var recentFailovers: [MonotonicInstant] = []
+    /// How far the recorded primary's WAL went, as far as its reports told: outlives its server (R8, `async`).
+    var primaryPosition: WALPosition?
     var startedAt: MonotonicInstant?
     var promotingSince: MonotonicInstant?
     var firstStreamingAt: MonotonicInstant?
@@ -167,6 +169,13 @@ public struct ClusterMachine: Hashable, Sendable {
             $0.report = report
             $0.reportAt = now
         }
+        notePrimaryPosition(name, report)
+    }
+
+    private mutating func notePrimaryPosition(_ name: InstanceName, _ report: InstanceReport) {
+        guard let record, name == record.primary, report.state.primaryOfTerm == record.term else { return }
+        guard let status = report.status, !status.inRecovery else { return }
+        primaryPosition = max(primaryPosition ?? status.position, status.position)
     }
 
     mutating func update(_ name: InstanceName, _ change: (inout Seen) -> Void) {

@@ -150,7 +150,9 @@ extension ClusterMachine {
     ) -> Bool {
         let source = record.primary.flatMap(observation)
         let primaryIsUp = source.map { isFresh($0, now) && $0.report?.server == .primary } ?? false
-        guard record.phase == .steady, isFresh(one, now), report.server == .standby, primaryIsUp,
+        // A rewound server that never becomes consistent is as stuck as one that receives nothing.
+        let isUp = report.server == .standby || (report.server == .starting && report.state.role == .rewinding)
+        guard record.phase == .steady, isFresh(one, now), isUp, primaryIsUp,
             !receives(report, from: record.primary), report.state.incarnation != nil
         else {
             update(one.spec.name) { $0.notReceivingSince = nil }

@@ -157,7 +157,7 @@ extension ClusterMachine {
         if record.newestRule.mode == .async, !ownAnswer, !leaseIsOver(record, now) { return false }
         let ranking = CandidateRanking(
             answered: answered, record: record, spec: spec, ownAnswer: ownAnswer,
-            primaryPosition: record.primary.flatMap(observation)?.report?.status?.position)
+            primaryPosition: primaryPosition)
         guard let winner = ranking.winner, let candidate = winner.member, let position = winner.report?.prepared?.position,
             let old = record.primaryMember
         else {

@@ -16,7 +16,7 @@ enum FolderLock {
             0o600
         )
         guard descriptor >= 0 else { throw .failed("could not open \(path)/\(fileName)", errno) }
-        for _ in 0..<500 {
+        for round in 0..<500 {
             if CPlatform_try_lock(descriptor) == 0 {
                 _ = ftruncate(descriptor, 0)
                 _ = System.writeAll(descriptor, Array("\(getpid())\n".utf8))
@@ -24,7 +24,8 @@ enum FolderLock {
             }
             guard errno == EWOULDBLOCK else { break }
             let holder = holder(of: descriptor)
-            if let holder, kill(holder, 0) == 0 || errno == EPERM {
+            // A holder that was just killed may take a moment to die.
+            if round >= 100, let holder, isAlive(holder) {
                 System.close(descriptor)
                 throw .refused(
                     "could not take data folder \(path): the launcher with process id \(holder) works on it; stop "
@@ -38,6 +39,10 @@ enum FolderLock {
             "could not take data folder \(path): \(fileName) is still locked by what a dead launcher left; end the "
                 + "processes that hold it (fuser \(path)/\(fileName))"
         )
+    }
+
+    private static func isAlive(_ processID: Int32) -> Bool {
+        (kill(processID, 0) == 0 || errno == EPERM) && !ProcessTable.isZombie(processID)
     }
 
     private static func holder(of descriptor: Int32) -> Int32? {

@@ -31,6 +31,9 @@ public enum Launcher {
         _ settings: LauncherSettings,
         _ inherited: [String: String]
     ) throws(LauncherFailure) -> Int32 {
+        let niceness = CPlatform_niceness()
+        // A lease timer is worth what the CPU time of its process is worth. Only root may; children get the old value.
+        _ = CPlatform_set_niceness(-10)
         let ownership = try Identity.dropToOwner(ofFolder: settings.dataFolder)
         let folder = unsafe CPlatform_openat(
             AT_FDCWD,
@@ -56,7 +59,8 @@ public enum Launcher {
             folder: folder,
             lock: lock,
             guardian: nil,
-            guardProcessID: getpid()
+            guardProcessID: getpid(),
+            niceness: niceness
         )
         // PID 1 needs no guard: with it, the kernel ends everything.
         return getpid() == 1 ? try Worker(world).run() : try runAsPair(world)

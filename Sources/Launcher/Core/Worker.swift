@@ -13,6 +13,8 @@ final class Worker {
         /// Descriptor of the guard's process; `nil` where the worker is alone (PID 1).
         var guardian: Int32?
         var guardProcessID: Int32
+        /// What children run with; the launcher itself may be more important.
+        var niceness: Int32
     }
 
     /// What became ready.

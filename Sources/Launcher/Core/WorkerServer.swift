@@ -114,6 +114,7 @@ extension Worker {
     func bindToWorker(keeping descriptors: [Int32]) {
         _ = CPlatform_die_with_parent(SIGKILL)
         guard getppid() == processID else { _exit(1) }
+        _ = CPlatform_set_niceness(world.niceness)
         System.closeAll(except: descriptors)
         _ = setsid()
         let null = unsafe CPlatform_openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0)

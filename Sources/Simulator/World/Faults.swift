@@ -146,6 +146,7 @@ extension World {
         guard host.isOn, host.isPaused else { return }
         trace("[\(host.name)] the machine wakes")
         host.isPaused = false
+        wakeLauncher(host)
         let due = host.deferred
         host.deferred = []
         for step in due { on(host, step) }
@@ -170,6 +171,6 @@ extension World {
     private func promoteByHand(_ host: Host) {
         guard let server = host.server, server.mode == .standby, server.answersQueries else { return }
         server.isPromoting = true
-        soon(20_000...80_000) { $0.endRecovery(host, server, term: 0) }
+        soon(20_000...80_000) { $0.endRecovery(host, server) }
     }
 }

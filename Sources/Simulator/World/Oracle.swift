@@ -61,7 +61,8 @@ extension World {
         // Nobody ordered it: it must not acknowledge, and its agent stops it.
         guard server.term > 0 else { return }
         oracle.failovers += 1
-        guard !holdsPromises(server.folder) else { return }
+        // One that woke after its successor opened cannot acknowledge: nobody is left to wait for.
+        guard server.term >= oracle.highestTerm, !holdsPromises(server.folder) else { return }
         if options.durability == .required {
             return violate(
                 "I3", "'\(host.name)' became primary of term \(server.term) without a promised commit "

@@ -31,8 +31,21 @@ extension World {
                 world.isDone = true
                 return
             }
-            if world.now > deadline { return world.violate("I6", "still not well after 120 s: \(fault)") }
+            if world.now > deadline {
+                world.traceStates()
+                return world.violate("I6", "still not well after 120 s: \(fault)")
+            }
             world.checkProgress(until: deadline, since: start)
+        }
+    }
+
+    private func traceStates() {
+        if let record = store.record { trace("stored: \(record)") }
+        for host in hosts {
+            let agent = host.agent
+            trace("[\(host.name)] disk: \(host.disk.state.map { "\($0)" } ?? "nothing")")
+            trace("[\(host.name)] folder: \(host.disk.folder.map { "\($0.position)" } ?? "none"), server \(host.server == nil ? "down" : "up")")
+            trace("[\(host.name)] machine: \(agent.map { "\($0.machine)" } ?? "none")")
         }
     }
 

@@ -40,6 +40,8 @@ final class ServerProcesses {
     var pending: [PendingCommit] = []
     /// Term of its primacy; zero for one that nobody ordered.
     var term: UInt64 = 0
+    /// Term that its agent triggered a promotion for.
+    var orderedTerm: UInt64 = 0
     /// Records it came out of recovery with: what it shows from its opening on.
     var recoveredCount = 0
     var hasOpened = false

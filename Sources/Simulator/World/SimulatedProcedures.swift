@@ -15,11 +15,16 @@ extension World {
                 guard let server else {
                     return world.inside(host, agent) { $0.complete(id, .failed("the server did not come up"), host, agent) }
                 }
-                world.later(host, agent, 500...20_000) { world in
-                    guard host.server === server, server.answersQueries else { return }
-                    world.complete(id, .started, host, agent)
-                }
+                world.awaitStart(host, agent, id, server)
             }
+        }
+    }
+
+    private func awaitStart(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ server: ServerProcesses) {
+        later(host, agent, 500...20_000) { world in
+            guard host.server === server else { return }
+            guard server.answersQueries else { return world.awaitStart(host, agent, id, server) }
+            world.complete(id, .started, host, agent)
         }
     }
 
@@ -115,9 +120,12 @@ extension World {
         if host.leaseEnd.map({ $0 <= local(host) }) ?? true {
             violate("I4", "'\(host.name)' is triggered without a live lease")
         }
-        server.isPromoting = true
+        server.isPromoting = !server.isPrimary
+        server.orderedTerm = work.term.rawValue
+        // A hand was faster; from here on it is an ordered primary all the same.
+        if server.isPrimary { server.term = server.orderedTerm }
         let fails = !isHealing && random.chance(10)
-        soon(20_000...80_000) { $0.endRecovery(host, server, term: work.term.rawValue) }
+        soon(20_000...80_000) { $0.endRecovery(host, server) }
         if fails { soon(20_000...80_000) { $0.endServer(host, server, "the promotion fails") } }
         awaitPromotion(host, agent, id, work, server, until: now + Time.seconds(20))
     }

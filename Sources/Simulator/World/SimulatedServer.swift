@@ -17,12 +17,17 @@ extension World {
                 done(world, nil)
             }
         }
-        soon(30_000...400_000) { world in
-            world.on(host) { world in
-                guard host.server === server, !server.isFrozen else { return }
-                world.comeUp(host, server)
-                done(world, server)
-            }
+        soon(30_000...400_000) { $0.finishStart(host, server, done) }
+    }
+
+    private func finishStart(
+        _ host: Host, _ server: ServerProcesses, _ done: @escaping (World, ServerProcesses?) -> Void
+    ) {
+        on(host) { world in
+            guard host.server === server else { return }
+            if server.isFrozen { return world.soon(20_000...60_000) { $0.finishStart(host, server, done) } }
+            world.comeUp(host, server)
+            done(world, server)
         }
     }
 
@@ -127,6 +132,12 @@ extension World {
         }
     }
 
+    /// A machine that slept has its timers fire before anything else.
+    func wakeLauncher(_ host: Host) {
+        guard let end = host.leaseEnd, end <= local(host), !breaks(.leaseTimer) else { return }
+        leaseTimerFires(host, end, host.launcherNumber)
+    }
+
     private func leaseTimerFires(_ host: Host, _ end: MonotonicInstant, _ launcher: Int) {
         guard host.leaseEnd == end, host.launcherIsAlive, host.launcherNumber == launcher else { return }
         guard let server = host.server else { return }
@@ -138,10 +149,10 @@ extension World {
     // MARK: Promotion
 
     /// PostgreSQL's own part: independent of the agent from the trigger on.
-    func endRecovery(_ host: Host, _ server: ServerProcesses, term: UInt64) {
+    func endRecovery(_ host: Host, _ server: ServerProcesses) {
         guard !server.isGone, host.server === server, server.mode == .standby else { return }
         guard host.isRunning, !server.isFrozen else {
-            return soon(50_000...100_000) { $0.endRecovery(host, server, term: term) }
+            return soon(50_000...100_000) { $0.endRecovery(host, server) }
         }
         let folder = server.folder
         endReceiver(of: server)
@@ -154,7 +165,7 @@ extension World {
         folder.isCheckpointed = false
         server.mode = .primary
         server.isPromoting = false
-        server.term = term
+        server.term = server.orderedTerm
         server.recoveredCount = folder.flushed
         trace("[\(host.name)] out of recovery on timeline \(timeline)")
         checkPromotion(host, server, timeline)

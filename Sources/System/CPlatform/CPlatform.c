@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -39,6 +40,10 @@ int CPlatform_die_with_parent(int signal_number) {
 int CPlatform_set_dumpable(int dumpable) { return prctl(PR_SET_DUMPABLE, (long)dumpable, 0L, 0L, 0L); }
 
 int CPlatform_set_name(const char *name) { return prctl(PR_SET_NAME, name, 0L, 0L, 0L); }
+
+int CPlatform_niceness(void) { return getpriority(PRIO_PROCESS, 0); }
+
+int CPlatform_set_niceness(int niceness) { return setpriority(PRIO_PROCESS, 0, niceness); }
 
 void CPlatform_close_range(unsigned int first, unsigned int last) {
     if (syscall(SYS_close_range, first, last, 0) == 0) return;

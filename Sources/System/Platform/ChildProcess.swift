@@ -133,9 +133,11 @@ public final class ChildProcess: Sendable {
         _ = uninterrupted { unsafe waitid(P_PID, id_t(processID), &information, WEXITED | WNOWAIT) }
         let (exit, waiters) = state.withLock { state in
             var status: Int32 = 0
-            _ = uninterrupted { unsafe waitpid(processID, &status, 0) }
+            let reaped = uninterrupted { unsafe waitpid(processID, &status, 0) }
             let ended = status & 0x7f
-            let exit: ProcessExit = ended == 0 ? .code((status >> 8) & 0xff) : .signal(ended)
+            var exit: ProcessExit = ended == 0 ? .code((status >> 8) & 0xff) : .signal(ended)
+            // Somebody else has waited for our child: how it ended is not known, and must not look like success.
+            if reaped != processID { exit = .code(-1) }
             state.exit = exit
             defer { state.waiters = [] }
             return (exit, state.waiters)

@@ -2,26 +2,22 @@ import Glibc
 
 /// TCP ports of this machine.
 public enum NetworkPort {
-    /// Finds a port on which nobody listens now, chosen by the kernel.
+    /// Finds a port on which nobody listens now.
+    ///
+    /// It lies below the range that the kernel gives to outgoing connections: a client that tries such a port again
+    /// and again while nobody listens may be given the very same as its own, and so connect to itself.
     ///
     /// - Parameter address: The numeric IPv4 address to look on.
     /// - Returns: The port; another program may take it before the caller does.
     /// - Throws: `PlatformError` if there is none, or the address is not this machine's.
     public static func findFree(on address: String = "127.0.0.1") throws(PlatformError) -> Int {
         let attempt = "find a free port on \(address)"
-        let listener = FileDescriptor(owning: socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
-        guard listener.number != -1 else { throw PlatformError(attempt, code: errno) }
-        var endpoint = try socketAddress(address, port: 0, attempt: attempt)
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        // Safe: the address structure and its length belong together and outlive both calls.
-        let result = unsafe withUnsafeMutablePointer(to: &endpoint) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                unsafe bind(listener.number, generic, length) == 0
-                    ? getsockname(listener.number, generic, &length) : -1
-            }
+        _ = try socketAddress(address, port: 0, attempt: attempt)
+        for _ in 0..<1000 {
+            let port = Int.random(in: 10240..<32768)
+            if isFree(port, on: address) { return port }
         }
-        guard result == 0 else { throw PlatformError(attempt, code: errno) }
-        return Int(UInt16(bigEndian: endpoint.sin_port))
+        throw PlatformError(attempt, cause: "a thousand ports were tried and none could be had")
     }
 
     /// Tells whether a port could be listened on now.

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Starts the program in a process group of its own with default signals and its three standard descriptors.
+/// Starts the program in a process group of its own with default signals and only the three standard descriptors.
 func spawn(_ request: ProcessRequest, output: Int32, errors: Int32) throws(PlatformError) -> Int32 {
     let attempt = "start \(request.program)"
     var actions = unsafe posix_spawn_file_actions_t()
@@ -15,6 +15,8 @@ func spawn(_ request: ProcessRequest, output: Int32, errors: Int32) throws(Platf
     _ = unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     _ = unsafe posix_spawn_file_actions_adddup2(&actions, output, 1)
     _ = unsafe posix_spawn_file_actions_adddup2(&actions, errors, 2)
+    // Sockets of the event loops are inheritable: a child that kept one would keep its port in use.
+    _ = unsafe addCloseFrom(&actions, 3)
     var all = sigset_t()
     var none = sigset_t()
     _ = unsafe sigfillset(&all)
@@ -40,6 +42,10 @@ func spawn(_ request: ProcessRequest, output: Int32, errors: Int32) throws(Platf
     }
     return processID
 }
+
+/// GNU's addition to `posix_spawn`, which the Glibc module leaves out.
+@_silgen_name("posix_spawn_file_actions_addclosefrom_np")
+private func addCloseFrom(_ actions: UnsafeMutablePointer<posix_spawn_file_actions_t>, _ first: Int32) -> Int32
 
 /// Lends the strings as the null-terminated array of C strings that `posix_spawn` wants.
 private func withCStrings<Result>(

@@ -7,13 +7,15 @@ final class CStringList {
 
     init(_ texts: [String?]) {
         unsafe pointers = []
-        for text in texts { unsafe pointers.append(text.flatMap { unsafe strdup($0) }.map { unsafe UnsafePointer($0) }) }
+        for text in texts {
+            unsafe pointers.append(text.flatMap { unsafe strdup($0) }.map { unsafe UnsafePointer($0) })
+        }
         unsafe pointers.append(nil)
     }
 
     deinit {
         // Safe: each pointer came from strdup and is freed once.
-        for unsafe pointer in unsafe pointers { unsafe free(UnsafeMutablePointer(mutating: pointer)) }
+        for index in unsafe pointers.indices { unsafe free(UnsafeMutablePointer(mutating: pointers[index])) }
     }
 
     /// Lends the array for the time of one call.

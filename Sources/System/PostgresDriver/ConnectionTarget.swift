@@ -10,19 +10,31 @@ public struct ConnectionTarget: Hashable, Sendable {
 
     /// Host name, address, or the folder of a Unix socket.
     public var host: String
+    /// Port, also part of a Unix socket's name.
     public var port: UInt16
+    /// Role to connect as.
     public var user: String
+    /// Database; for replication only a name for messages.
     public var database: String
+    /// Shown in the server's statistics.
     public var applicationName: String
     /// Never shown, never logged; nil where none is needed.
     public var password: String?
+    /// What the connection is for.
     public var purpose: Purpose
     /// Settings of the session, as `options` of libpq.
     public var options: String
 
+    /// Creates a target.
     public init(
-        host: String, port: UInt16, user: String, database: String = "postgres", applicationName: String,
-        password: String? = nil, purpose: Purpose = .statements, options: String = ""
+        host: String,
+        port: UInt16,
+        user: String,
+        database: String = "postgres",
+        applicationName: String,
+        password: String? = nil,
+        purpose: Purpose = .statements,
+        options: String = ""
     ) {
         self.host = host
         self.port = port

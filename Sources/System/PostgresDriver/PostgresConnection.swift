@@ -66,7 +66,9 @@ final class PostgresConnection {
 
     /// Runs a prepared statement.
     func executePrepared(
-        _ name: String, _ parameters: [String?], deadline: Deadline
+        _ name: String,
+        _ parameters: [String?],
+        deadline: Deadline
     ) throws(PostgresError) -> PostgresResult {
         let values = CStringList(parameters)
         // Safe: the list outlives the call, which copies what it needs.
@@ -120,7 +122,9 @@ final class PostgresConnection {
     }
 
     private func finish(
-        _ sent: Int32, _ operation: String, _ deadline: Deadline
+        _ sent: Int32,
+        _ operation: String,
+        _ deadline: Deadline
     ) throws(PostgresError) -> PostgresResult {
         guard sent == 1 else { throw PostgresError(operation, .lost, message: errorMessage) }
         try flush(operation, deadline)
@@ -131,7 +135,11 @@ final class PostgresConnection {
             switch unsafe PQresultStatus(result) {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: last = unsafe read(result)
             case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-                throw PostgresError(operation, .lost, message: "the statement wants to copy, which this driver does not")
+                throw PostgresError(
+                    operation,
+                    .lost,
+                    message: "the statement wants to copy, which this driver does not"
+                )
             default: failure = unsafe failure ?? error(operation, result)
             }
         }

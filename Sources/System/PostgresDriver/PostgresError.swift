@@ -16,12 +16,14 @@ public struct PostgresError: Error, Hashable, Sendable, CustomStringConvertible 
 
     /// What was tried, as a verb and its object: `connect to 10.0.0.7:5432`.
     public let operation: String
+    /// What kind of failure it is.
     public let kind: Kind
     /// The server's code, if it gave one.
     public let state: SQLState?
     /// The cause, in the server's or libpq's words.
     public let message: String
 
+    /// Creates an error.
     public init(_ operation: String, _ kind: Kind, state: SQLState? = nil, message: String) {
         self.operation = operation
         self.kind = kind
@@ -47,6 +49,7 @@ public struct PostgresError: Error, Hashable, Sendable, CustomStringConvertible 
         }
     }
 
+    /// One sentence: what was tried, why it failed, the server's code.
     public var description: String {
         let code = state.map { " (SQLSTATE \($0))" } ?? ""
         return "could not \(operation): \(message)\(code)"

@@ -5,6 +5,7 @@ public struct PostgresResult: Hashable, Sendable {
     /// Rows of as many values as there are columns; nil for SQL's NULL.
     public let rows: [[String?]]
 
+    /// Creates a result.
     public init(columns: [String], rows: [[String?]]) {
         self.columns = columns
         self.rows = rows

@@ -18,12 +18,16 @@ public final class PostgresSession: Sendable {
 
     /// Connects, looking up the host name included.
     public static func connect(
-        _ target: ConnectionTarget, deadline: Duration
+        _ target: ConnectionTarget,
+        deadline: Duration
     ) async throws(PostgresError) -> PostgresSession {
         let mailbox = try SessionMailbox()
         let once = Once<Void>()
         let failure = PostgresError(
-            "connect to PostgreSQL at \(target.address)", .deadline, message: "no answer in time")
+            "connect to PostgreSQL at \(target.address)",
+            .deadline,
+            message: "no answer in time"
+        )
         // Looking up a name knows no deadline: the thread is left behind then and ends by itself.
         let watch = Task {
             try? await Task.sleep(for: deadline + .milliseconds(200))
@@ -57,7 +61,9 @@ public final class PostgresSession: Sendable {
     /// Runs one statement: with parameters by the extended protocol, without by the simple one.
     @discardableResult
     public func query(
-        _ sql: String, _ parameters: [String?] = [], deadline: Duration
+        _ sql: String,
+        _ parameters: [String?] = [],
+        deadline: Duration
     ) async throws(PostgresError) -> PostgresResult {
         try await run(deadline) { (connection, limit) throws(PostgresError) in
             try connection.execute(sql, parameters, deadline: limit)
@@ -73,7 +79,9 @@ public final class PostgresSession: Sendable {
 
     /// Runs a prepared statement.
     public func queryPrepared(
-        _ name: String, _ parameters: [String?] = [], deadline: Duration
+        _ name: String,
+        _ parameters: [String?] = [],
+        deadline: Duration
     ) async throws(PostgresError) -> PostgresResult {
         try await run(deadline) { (connection, limit) throws(PostgresError) in
             try connection.executePrepared(name, parameters, deadline: limit)
@@ -91,7 +99,8 @@ public final class PostgresSession: Sendable {
     public func close() { mailbox.close() }
 
     private func run<Value: Sendable>(
-        _ deadline: Duration, _ body: @escaping @Sendable (PostgresConnection, Deadline) throws(PostgresError) -> Value
+        _ deadline: Duration,
+        _ body: @escaping @Sendable (PostgresConnection, Deadline) throws(PostgresError) -> Value
     ) async throws(PostgresError) -> Value {
         let limit = Deadline(after: deadline)
         let mailbox = mailbox

@@ -2,13 +2,16 @@
 ///
 /// - SeeAlso: PostgreSQL manual, appendix A.
 public struct SQLState: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+    /// The five characters.
     public let rawValue: String
 
+    /// Wraps a code as the server gave it.
     public init(rawValue: String) { self.rawValue = rawValue }
 
     /// The first two characters: what kind of trouble it is.
     public var errorClass: String { String(rawValue.prefix(2)) }
 
+    /// The five characters.
     public var description: String { rawValue }
 
     /// The server is starting up, stopping or recovering.

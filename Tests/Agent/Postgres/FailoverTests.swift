@@ -41,7 +41,10 @@ struct FailoverTests {
             guard case .cloned(let new, let same) = copy else { throw TimedOut(what: "\(copy)") }
             #expect(same == identifier)
             members.append(one.member(new))
-            #expect(await one.adapter.start(.standby(.upstream(a.upstream(identifier, 1))), peers: [a.member(incarnation)]) == .started)
+            #expect(
+                await one.adapter.start(.standby(.upstream(a.upstream(identifier, 1))), peers: [a.member(incarnation)])
+                    == .started
+            )
         }
         try await eventually("both stream through their own slots") {
             let senders = try await a.adapter.poll(within: .seconds(2)).senders
@@ -54,17 +57,28 @@ struct FailoverTests {
             await a.adapter.applyRules(
                 RulesWork(
                     synchronousNames: "ANY 1 (\(members.reversed().map(\.applicationName).joined(separator: ", ")))",
-                    leavesZero: false, peers: members))
+                    leavesZero: false,
+                    peers: members
+                )
+            )
         }
         guard case .rulesApplied = again else { throw TimedOut(what: "\(again)") }
         return World(
-            a: a, b: b, c: c, identifier: identifier, first: a.member(incarnation), second: members[0],
-            third: members[1])
+            a: a,
+            b: b,
+            c: c,
+            identifier: identifier,
+            first: a.member(incarnation),
+            second: members[0],
+            third: members[1]
+        )
     }
 
     private func cutAndPromote(_ world: World) async throws {
         let (a, b, c) = (world.a, world.b, world.c)
         let session = try await a.connect()
+        // The candidate has received what it has not replayed: neither cut nor promotion may trip over that.
+        try await b.connect().query("SELECT pg_wal_replay_pause()", deadline: .seconds(2))
         try await session.query("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n", deadline: .seconds(5))
         try await statusOfStandby(world)
         // Both cut while the primary lives: it cannot acknowledge any more.
@@ -86,12 +100,17 @@ struct FailoverTests {
         try await b.lease()
         let visitor = try await b.connect()
         let work = PromotionWork(
-            term: Term(rawValue: 2), timeline: Timeline(rawValue: 5),
+            term: Term(rawValue: 2),
+            timeline: Timeline(rawValue: 5),
             foreignTimelines: [2, 3, 4].map { Timeline(rawValue: $0) },
             synchronousNames: "ANY 1 (\(world.third.applicationName), \(world.first.applicationName))",
-            emptiesNames: false, peers: [world.first, world.third])
+            emptiesNames: false,
+            peers: [world.first, world.third]
+        )
         let promoted = await timed("a promotion") { await b.adapter.promote(work) }
-        guard case .promoted(let timeline, let switched, let fork) = promoted else { throw TimedOut(what: "\(promoted)") }
+        guard case .promoted(let timeline, let switched, let fork) = promoted else {
+            throw TimedOut(what: "\(promoted)")
+        }
         #expect(timeline.rawValue == 5 && fork == positions[0].lsn && switched > fork)
         #expect(await b.adapter.promote(work) != .failed(""))
         await #expect(throws: PostgresError.self) { try await visitor.query("SELECT 1", deadline: .seconds(1)) }
@@ -124,7 +143,9 @@ struct FailoverTests {
     private func rejoin(_ world: World) async throws {
         let (a, b, c) = (world.a, world.b, world.c)
         let upstream = b.upstream(world.identifier, 5)
-        let followed = await timed("following") { await c.adapter.follow(upstream, peers: [world.first, world.second]) }
+        let followed = await timed("following") {
+            await c.adapter.follow(upstream, peers: [world.first, world.second])
+        }
         #expect(followed == .following)
         try await timed("streaming after follow") {
             try await eventually("the other standby streams", within: .seconds(3)) {
@@ -149,15 +170,40 @@ struct FailoverTests {
         #expect(row.first() == "2001")
         try await eventually("the old primary holds the new rows, and not its own") {
             let found = try await a.connect().query(
-                "SELECT count(*) FILTER (WHERE n >= 2000), count(*) FILTER (WHERE n = 0) FROM kept", deadline: .seconds(2))
+                "SELECT count(*) FILTER (WHERE n >= 2000), count(*) FILTER (WHERE n = 0) FROM kept",
+                deadline: .seconds(2)
+            )
             return found.rows == [["2", "0"]]
         }
         let status = try await a.adapter.poll(within: .seconds(2))
         #expect(status.position.timeline.rawValue == 5)
         let found = try await a.adapter.attach()
         #expect(found.directory == .present(world.identifier))
-        let cut = await timed("cutting a standby whose upstream lives") { await a.adapter.cutReceiver(waitForReplay: true) }
+        let cut = await timed("cutting a standby whose upstream lives") {
+            await a.adapter.cutReceiver(waitForReplay: true)
+        }
         guard case .cut(let position) = cut else { throw TimedOut(what: "\(cut)") }
         #expect(position.timeline.rawValue == 5)
+        try await crashedStandby(world)
+    }
+
+    /// After a crash the receiver's own position says little: replay goes to the end of the disk first.
+    private func crashedStandby(_ world: World) async throws {
+        let (b, c) = (world.b, world.c)
+        let session = try await b.connect()
+        try await session.query("INSERT INTO kept SELECT generate_series(3000, 9000)", deadline: .seconds(5))
+        let flushed = try await b.adapter.poll(within: .seconds(2)).position
+        try await eventually("the standby holds it all") {
+            try await c.adapter.poll(within: .seconds(2)).position >= flushed
+        }
+        try crash(c)
+        try await c.awaitDown()
+        let outcome = await c.adapter.inspect()
+        guard case .inspected(let facts) = outcome else { throw TimedOut(what: "\(outcome)") }
+        #expect(!facts.cleanShutdown && !facts.wasPrimary)
+        #expect(await c.adapter.start(.standby(.nobody), peers: []) == .started)
+        let cut = await timed("cutting after a crash") { await c.adapter.cutReceiver(waitForReplay: true) }
+        guard case .cut(let position) = cut else { throw TimedOut(what: "\(cut)") }
+        #expect(position >= flushed)
     }
 }

@@ -26,7 +26,9 @@ struct ServerTests {
             let peer = try #require(Incarnation("0000abcd"))
             let two = MemberID(name: try #require(InstanceName("two-x")), incarnation: peer)
             try await one.lease()
-            let started = await timed("start of a first primary") { await one.adapter.start(.firstPrimary, peers: [two]) }
+            let started = await timed("start of a first primary") {
+                await one.adapter.start(.firstPrimary, peers: [two])
+            }
             #expect(started == .started)
             await #expect(throws: PostgresError.self) { try await one.connect() }
             var status = try await one.adapter.poll()
@@ -35,11 +37,15 @@ struct ServerTests {
             #expect(status.capacity.maxConnections == 40 && status.serverVersion >= 150_000)
             #expect(await timed("opening") { await one.adapter.openClients() } == .opened)
             let session = try await one.connect()
-            let slots = try await session.query("SELECT slot_name, restart_lsn IS NOT NULL FROM pg_replication_slots", deadline: .seconds(2))
+            let slots = try await session.query(
+                "SELECT slot_name, restart_lsn IS NOT NULL FROM pg_replication_slots",
+                deadline: .seconds(2)
+            )
             #expect(slots.rows == [["two_x_0000abcd", "t"]])
             let role = try await session.query(
                 "SELECT rolreplication, rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'understudy_replication'",
-                deadline: .seconds(2))
+                deadline: .seconds(2)
+            )
             #expect(role.rows == [["t", "t"]])
             _ = try await timed("a heartbeat") { try await one.adapter.heartbeat() }
             status = try await timed("a poll") { try await one.adapter.poll() }
@@ -96,7 +102,8 @@ struct ServerTests {
         let session = try await one.connect()
         try await session.query("ALTER SYSTEM SET synchronous_standby_names = ''", deadline: .seconds(2))
         let refused = await one.adapter.applyRules(
-            RulesWork(synchronousNames: "ANY 1 (nobody)", leavesZero: false, peers: []))
+            RulesWork(synchronousNames: "ANY 1 (nobody)", leavesZero: false, peers: [])
+        )
         guard case .failed(let reason) = refused else { throw TimedOut(what: "\(refused)") }
         #expect(reason.contains("ALTER SYSTEM RESET synchronous_standby_names"))
         try await session.query("ALTER SYSTEM RESET synchronous_standby_names", deadline: .seconds(2))
@@ -105,6 +112,9 @@ struct ServerTests {
         try await session.query("SELECT pg_reload_conf()", deadline: .seconds(2))
         let shown = try await one.connect().query("SHOW restart_after_crash", deadline: .seconds(2))
         #expect(shown.first() == "off")
+        // Left standing, it would keep the standby from being cut: the next start takes it out.
+        try await session.query("ALTER SYSTEM SET primary_conninfo = 'host=nowhere'", deadline: .seconds(2))
+        try await session.query("ALTER SYSTEM SET work_mem = '5MB'", deadline: .seconds(2))
     }
 
     private func cleanStop(_ one: TestInstance) async throws {
@@ -117,6 +127,8 @@ struct ServerTests {
         #expect(await one.adapter.start(.standby(.nobody), peers: []) == .started)
         let cut = await one.adapter.cutReceiver(waitForReplay: true)
         #expect(cut == .cut(WALPosition(timeline: .first, lsn: facts.end)))
+        let kept = try await one.connect().query("SHOW work_mem", deadline: .seconds(2))
+        #expect(kept.first() == "5MB")
         try await one.stop(.fast)
         let again = await one.adapter.inspect()
         guard case .inspected(let standby) = again else { throw TimedOut(what: "\(again)") }
@@ -125,7 +137,10 @@ struct ServerTests {
 
     @Test("an access rule that PostgreSQL refuses keeps clients out and is named; the server runs on")
     func brokenAccessRule() async throws {
-        let one = try await TestInstance("one", accessRules: ["host all all 127.0.0.0/8 trust", "host all all 10.0.0.0/77 md5"])
+        let one = try await TestInstance(
+            "one",
+            accessRules: ["host all all 127.0.0.0/8 trust", "host all all 10.0.0.0/77 md5"]
+        )
         do {
             _ = try await born(one)
             try await one.lease()

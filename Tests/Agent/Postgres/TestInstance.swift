@@ -18,13 +18,22 @@ final class TestInstance: Sendable {
     init(_ name: String, accessRules: [String] = ["host all all 127.0.0.0/8 trust"]) async throws {
         let folder = "/tmp/understudy-test-\(UUID().uuidString.prefix(8).lowercased())"
         try FileManager.default.createDirectory(
-            atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+            atPath: folder,
+            withIntermediateDirectories: false,
+            attributes: [.posixPermissions: 0o700]
+        )
         if geteuid() == 0 { try Self.run("/bin/chown", ["postgres:postgres", folder]) }
         configuration = PostgresConfiguration(
-            name: try #require(InstanceName(name)), server: Endpoint(host: "127.0.0.1", port: try Self.freePort()),
-            listenAddresses: "127.0.0.1", socketFolder: folder, dataFolder: folder, agentUser: NSUserName(),
-            replicationPassword: "test: \\secret", settings: ["shared_buffers": "16MB", "max_connections": "40"],
-            accessRules: accessRules)
+            name: try #require(InstanceName(name)),
+            server: Endpoint(host: "127.0.0.1", port: try Self.freePort()),
+            listenAddresses: "127.0.0.1",
+            socketFolder: folder,
+            dataFolder: folder,
+            agentUser: NSUserName(),
+            replicationPassword: "test: \\secret",
+            settings: ["shared_buffers": "16MB", "max_connections": "40"],
+            accessRules: accessRules
+        )
         client = LauncherClient(socketPath: folder + "/launcher.sock")
         adapter = PostgresAdapter(configuration: configuration, launcher: client)
         try await launch()
@@ -57,9 +66,14 @@ final class TestInstance: Sendable {
     func connect(_ user: String = "postgres", options: String = "") async throws -> PostgresSession {
         try await PostgresSession.connect(
             ConnectionTarget(
-                host: "127.0.0.1", port: configuration.server.port, user: user, applicationName: "test",
-                options: options),
-            deadline: .seconds(3))
+                host: "127.0.0.1",
+                port: configuration.server.port,
+                user: user,
+                applicationName: "test",
+                options: options
+            ),
+            deadline: .seconds(3)
+        )
     }
 
     func member(_ incarnation: Incarnation) -> MemberID {
@@ -68,8 +82,11 @@ final class TestInstance: Sendable {
 
     func upstream(_ identifier: SystemIdentifier, _ timeline: UInt32) -> Upstream {
         Upstream(
-            primary: configuration.name, server: configuration.server, systemIdentifier: identifier,
-            timeline: Timeline(rawValue: timeline))
+            primary: configuration.name,
+            server: configuration.server,
+            systemIdentifier: identifier,
+            timeline: Timeline(rawValue: timeline)
+        )
     }
 
     func lease() async throws {
@@ -135,7 +152,9 @@ final class TestInstance: Sendable {
 
 /// Polls until the condition holds.
 func eventually(
-    _ what: String, within limit: Duration = .seconds(15), _ condition: () async throws -> Bool
+    _ what: String,
+    within limit: Duration = .seconds(15),
+    _ condition: () async throws -> Bool
 ) async throws {
     let end = ContinuousClock.now + limit
     while try await !condition() {

@@ -155,8 +155,6 @@ final class Controller: Sendable {
             port: port,
             software: "0.1.0-test"
         )
-        configuration.handshakeTimeout = .milliseconds(400)
-        configuration.helloTimeout = .milliseconds(400)
         adjust(&configuration)
         server = ControlServer(configuration, tls: tls, logger: LineLog.logger(log))
     }

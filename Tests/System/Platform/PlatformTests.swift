@@ -146,6 +146,17 @@ struct ChildProcessTests {
         #expect(outcome.timedOut && outcome.exit == .signal(9))
     }
 
+    @Test("a child inherits nothing but its three standard descriptors")
+    func nothingIsInherited() async throws {
+        let leaky = try #require(FileHandle(forReadingAtPath: "/proc/self/status"))
+        _ = fcntl(leaky.fileDescriptor, F_SETFD, 0)
+        let request = ProcessRequest("/bin/ls", ["/proc/self/fd"])
+        let outcome = try await ChildProcess.run(request, deadline: .seconds(10))
+        // The fourth is the folder that `ls` itself reads.
+        #expect(outcome.outputText.split(separator: "\n") == ["0", "1", "2", "3"])
+        try leaky.close()
+    }
+
     @Test("a missing program is named in the error")
     func missingProgramIsNamed() async throws {
         await #expect(throws: PlatformError.self) {

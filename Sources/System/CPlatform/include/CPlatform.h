@@ -20,6 +20,10 @@ int CPlatform_die_with_parent(int signal_number);
 int CPlatform_set_dumpable(int dumpable);
 int CPlatform_set_name(const char *name);
 
+/* The niceness of this process; setting a lower one is for root. */
+int CPlatform_niceness(void);
+int CPlatform_set_niceness(int niceness);
+
 /* Closes every descriptor from first to last. Kernels before 5.9: one by one, up to 4096. */
 void CPlatform_close_range(unsigned int first, unsigned int last);
 int CPlatform_openat(int folder, const char *path, int flags, mode_t mode);
