@@ -51,14 +51,26 @@ let package = Package(
         room("ClusterDecision", ["ClusterModel"], at: "Sources/Controller/Decision"),
         room("Simulation", ["ClusterModel", "InstanceDecision", "ClusterDecision"], at: "Sources/Simulator/World"),
         .target(
-            name: "ClusterProtocol", dependencies: ["ClusterModel", protobuf], path: "Sources/Protocol/Wire",
-            exclude: ["Proto"], swiftSettings: strict),
+            name: "ClusterProtocol",
+            dependencies: ["ClusterModel", protobuf],
+            path: "Sources/Protocol/Wire",
+            exclude: ["Proto"],
+            swiftSettings: strict
+        ),
 
         // C libraries: a module map and a shim, no Swift.
         .systemLibrary(
-            name: "CLibPQ", path: "Sources/System/CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+            name: "CLibPQ",
+            path: "Sources/System/CLibPQ",
+            pkgConfig: "libpq",
+            providers: [.apt(["libpq-dev"])]
+        ),
         .systemLibrary(
-            name: "COpenSSL", path: "Sources/System/COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+            name: "COpenSSL",
+            path: "Sources/System/COpenSSL",
+            pkgConfig: "openssl",
+            providers: [.apt(["libssl-dev"])]
+        ),
         .target(name: "CPlatform", path: "Sources/System/CPlatform"),
 
         // Rooms: the only importers of their C library.
@@ -75,12 +87,15 @@ let package = Package(
 
         // Adapters: speak one outside system in our own vocabulary.
         room(
-            "ControlChannel", ["ClusterProtocol", "ClusterModel", "TLSTransport", "Platform", logging] + nio,
-            at: "Sources/Protocol/Channel"),
+            "ControlChannel",
+            ["ClusterProtocol", "ClusterModel", "TLSTransport", "Platform", logging] + nio,
+            at: "Sources/Protocol/Channel"
+        ),
         room(
             "PostgresInstance",
             ["PostgresDriver", "LauncherClient", "LauncherProtocol", "InstanceDecision", "ClusterModel", "Platform"],
-            at: "Sources/Agent/Postgres"),
+            at: "Sources/Agent/Postgres"
+        ),
 
         // Shells: interpret actions, feed events. No decisions.
         room(
@@ -88,33 +103,77 @@ let package = Package(
             [
                 "InstanceDecision", "PostgresInstance", "LauncherClient", "LauncherProtocol", "ControlChannel",
                 "ClusterProtocol", "TLSTransport", "ClusterModel", "Configuration", "Platform", "Telemetry", logging,
-            ], at: "Sources/Agent/Runtime"),
+            ],
+            at: "Sources/Agent/Runtime"
+        ),
         room(
             "ControllerRuntime",
             [
                 "ClusterDecision", "ControlChannel", "ClusterProtocol", "TLSTransport", "ClusterModel",
                 "Configuration", "Platform", "Telemetry", logging,
-            ], at: "Sources/Controller/Runtime"),
+            ],
+            at: "Sources/Controller/Runtime"
+        ),
 
         // Mains: parse arguments, call one shell.
-        main("understudy-launcher", ["LauncherCore"], at: "Sources/Launcher/Main"),
+        // Static, so that it runs inside any image; nothing may depend on this target, or it were linked so, too.
+        .executableTarget(
+            name: "understudy-launcher",
+            dependencies: ["LauncherCore"],
+            path: "Sources/Launcher/Main",
+            swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-static-executable"])]
+        ),
         main(
-            "understudy-agent", ["AgentRuntime", "ClusterModel", "Configuration", "Platform", "Telemetry", arguments, logging],
-            at: "Sources/Agent/Main"),
+            "understudy-agent",
+            ["AgentRuntime", "ClusterModel", "Configuration", "Platform", "Telemetry", arguments, logging],
+            at: "Sources/Agent/Main"
+        ),
         main(
             "understudy-controller",
             ["ControllerRuntime", "ClusterModel", "Configuration", "Platform", "Telemetry", arguments, logging],
-            at: "Sources/Controller/Main"),
+            at: "Sources/Controller/Main"
+        ),
         main("understudy-simulate", ["Simulation", "ClusterModel", arguments], at: "Sources/Simulator/Main"),
         room(
             "LocalCluster",
             ["ClusterModel", "ClusterProtocol", "ControlChannel", "TLSTransport", "Platform", "PostgresDriver"],
-            at: "Sources/CLI/Local"),
+            at: "Sources/CLI/Local"
+        ),
         room("Demo", ["ClusterModel", "LocalCluster", "Platform", "PostgresDriver"], at: "Sources/CLI/Demo"),
         main("understudy", ["ClusterModel", "Demo", "LocalCluster", "Platform", arguments], at: "Sources/CLI/Main"),
 
         // Tests mirror Sources.
         tests("TidyTests", at: "Tests/Tidy"),
+        tests(
+            "LauncherTests",
+            ["LauncherProtocol", "LauncherClient", "LauncherCore", "CPlatform"],
+            at: "Tests/Launcher"
+        ),
+        tests("ConfigurationTests", ["ClusterModel", "Configuration"], at: "Tests/System/Configuration"),
+        tests(
+            "ControllerRuntimeTests",
+            ["ClusterModel", "Configuration", "ControllerRuntime", "Platform", "TLSTransport"],
+            at: "Tests/Controller/Runtime"
+        ),
+        tests("PostgresDriverTests", ["PostgresDriver", "Platform"], at: "Tests/System/PostgresDriver"),
+        tests(
+            "PostgresInstanceTests",
+            [
+                "PostgresInstance", "PostgresDriver", "LauncherClient", "LauncherProtocol", "InstanceDecision",
+                "ClusterModel", "Platform",
+            ],
+            at: "Tests/Agent/Postgres"
+        ),
+        tests("InstanceDecisionTests", ["InstanceDecision", "ClusterModel"], at: "Tests/Agent/Decision"),
+        tests("PlatformTests", ["Platform"], at: "Tests/System/Platform"),
+        tests("TLSTransportTests", ["TLSTransport", "Platform"], at: "Tests/System/TLSTransport"),
+        tests("ClusterProtocolTests", ["ClusterModel", "ClusterProtocol"], at: "Tests/Protocol/Wire"),
+        tests(
+            "ControlChannelTests",
+            ["ClusterModel", "ClusterProtocol", "ControlChannel", "TLSTransport", "Platform", logging] + nio,
+            at: "Tests/Protocol/Channel"
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

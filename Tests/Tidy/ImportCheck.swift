@@ -44,9 +44,11 @@ enum ImportCheck {
         closedFolders.map(\.folder) + [
             "Sources/Protocol/Channel", "Sources/System/COpenSSL", "Sources/System/CLibPQ", "Sources/System/CPlatform",
             "Sources/System/Platform", "Sources/System/PostgresDriver", "Sources/System/TLSTransport",
-            "Sources/System/Telemetry", "Sources/Launcher/Core", "Sources/Launcher/Main",
+            "Sources/System/Telemetry", "Sources/System/Configuration", "Sources/Launcher/Core",
+            "Sources/Launcher/Main",
             "Sources/Agent/LauncherClient", "Sources/Agent/Postgres", "Sources/Agent/Runtime", "Sources/Agent/Main",
-            "Sources/Controller/Runtime", "Sources/Controller/Main", "Sources/Simulator/Main", "Sources/CLI/Local",
+            "Sources/Controller/Runtime", "Sources/Controller/Main", "Sources/Simulator/Main", "Sources/CLI/Demo",
+            "Sources/CLI/Local",
             "Sources/CLI/Main",
         ]
 

@@ -42,8 +42,11 @@ extension InstanceMachine {
             stop(.kill)
         } else if now >= lease.end - configuration.timings.fenceBudget, !isStopping {
             explain(
-                .fence, rule: "R3", "the lease of term \(lease.term) was not renewed: the server is stopped",
-                evidence: ["ends in \((lease.end - now).wholeMilliseconds) ms"])
+                .fence,
+                rule: "R3",
+                "the lease of term \(lease.term) was not renewed: the server is stopped",
+                evidence: ["ends in \((lease.end - now).wholeMilliseconds) ms"]
+            )
             stop(.immediate)
         }
     }
@@ -145,18 +148,26 @@ extension InstanceMachine {
         }
         arm()
         explain(
-            .promote, rule: "R13", "promoting to timeline \(promotion.timeline) in term \(state.promised.term)",
-            evidence: prepared.map { ["\($0.position)"] } ?? [])
+            .promote,
+            rule: "R13",
+            "promoting to timeline \(promotion.timeline) in term \(state.promised.term)",
+            evidence: prepared.map { ["\($0.position)"] } ?? []
+        )
         let rule = promotion.rules.last ?? .birth(.required)
         let id = begin(.promote(promotion))
         add(
             .promote(
                 id,
                 PromotionWork(
-                    term: state.promised.term, timeline: promotion.timeline,
+                    term: state.promised.term,
+                    timeline: promotion.timeline,
                     foreignTimelines: foreignTimelines(promotion),
                     synchronousNames: rule.required > 0 ? rule.synchronousStandbyNames : standbySynchronousNames,
-                    emptiesNames: rule.required == 0, peers: promotion.peers)))
+                    emptiesNames: rule.required == 0,
+                    peers: promotion.peers
+                )
+            )
+        )
     }
 
     /// Used timelines above the candidate's own that are not its ancestors: without a file for each, PostgreSQL
@@ -183,7 +194,11 @@ extension InstanceMachine {
                         id,
                         RulesWork(
                             synchronousNames: newest.synchronousStandbyNames,
-                            leavesZero: leavesZero && newest.required > 0, peers: governance.peers)))
+                            leavesZero: leavesZero && newest.required > 0,
+                            peers: governance.peers
+                        )
+                    )
+                )
             }
             confirmation = RuleConfirmation(version: version, barrier: status.insertLSN)
             add(.report)

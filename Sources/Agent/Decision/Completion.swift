@@ -64,8 +64,11 @@ extension InstanceMachine {
         needsReplay = false
         prepared = PreparedAnswer(term: state.promised.term, position: position)
         explain(
-            .prepare, rule: "R6", "term \(state.promised.term) is promised: nothing reaches this server any more",
-            evidence: ["\(position)"])
+            .prepare,
+            rule: "R6",
+            "term \(state.promised.term) is promised: nothing reaches this server any more",
+            evidence: ["\(position)"]
+        )
     }
 
     private mutating func followEnded(_ plan: FollowPlan) {
@@ -75,25 +78,39 @@ extension InstanceMachine {
     }
 
     private mutating func promoted(
-        _ promotion: Promotion, _ timeline: Timeline, _ switchLSN: LSN, _ forkLSN: LSN, _ now: MonotonicInstant
+        _ promotion: Promotion,
+        _ timeline: Timeline,
+        _ switchLSN: LSN,
+        _ forkLSN: LSN,
+        _ now: MonotonicInstant
     ) {
         guard timeline == promotion.timeline else {
             explain(
-                .fence, rule: "R13", "PostgreSQL took timeline \(timeline), not \(promotion.timeline): it is stopped")
+                .fence,
+                rule: "R13",
+                "PostgreSQL took timeline \(timeline), not \(promotion.timeline): it is stopped"
+            )
             fault = "the promotion took timeline \(timeline) instead of \(promotion.timeline)"
             persist { $0.tainted = true }
             return stop(.immediate)
         }
         self.promotion = PromotionResult(
-            term: state.primaryOfTerm, timeline: timeline, switchLSN: switchLSN, forkLSN: forkLSN)
+            term: state.primaryOfTerm,
+            timeline: timeline,
+            switchLSN: switchLSN,
+            forkLSN: forkLSN
+        )
         openingLSN = switchLSN
         prepared = nil
         following = nil
         // Soon in any case: a member that has to rewind before it can be the k-th voter waits for it.
         checkpointDue = now + .milliseconds(300)
         explain(
-            .promote, rule: "R13", "out of recovery on timeline \(timeline)",
-            evidence: ["left its parent at \(forkLSN)", "switch record ends by \(switchLSN)"])
+            .promote,
+            rule: "R13",
+            "out of recovery on timeline \(timeline)",
+            evidence: ["left its parent at \(forkLSN)", "switch record ends by \(switchLSN)"]
+        )
     }
 
     private mutating func initialized(_ incarnation: Incarnation, _ number: SystemIdentifier) {

@@ -15,6 +15,7 @@ extension InstanceMachine {
     /// Processes exist and have answered: a poll makes sense.
     public var isServerUp: Bool { phase == .up }
 
+    /// Out of recovery and in office: heartbeats make sense (R22).
     public var isPrimaryUp: Bool { phase == .up && state.isPrimaryInOffice && status?.inRecovery == false }
 
     /// Whether the outcome of that action would be ignored.

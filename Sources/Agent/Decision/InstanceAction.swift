@@ -2,22 +2,30 @@ public import ClusterModel
 
 /// Names one action whose outcome comes back as an event; a late or foreign outcome is told by it.
 public struct ActionID: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
+    /// Grows with each action of one machine's life.
     public let rawValue: UInt64
 
+    /// Creates an actionid from its number.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
+    /// By number.
     public static func < (left: ActionID, right: ActionID) -> Bool { left.rawValue < right.rawValue }
+    /// For people: logs, history and command line.
     public var description: String { "#\(rawValue)" }
 }
 
 /// Where a standby gets its WAL from.
 public struct Upstream: Hashable, Sendable {
+    /// Whose server it is.
     public var primary: InstanceName
+    /// Its own address, never a Service name.
     public var server: Endpoint
+    /// What its data must be; checked before anything is copied.
     public var systemIdentifier: SystemIdentifier
     /// Timeline that the primary is, or will be, on.
     public var timeline: Timeline
 
+    /// Creates an upstream from its parts.
     public init(primary: InstanceName, server: Endpoint, systemIdentifier: SystemIdentifier, timeline: Timeline) {
         self.primary = primary
         self.server = server
@@ -54,7 +62,9 @@ public enum StopMode: String, Hashable, Sendable {
 /// What a promotion does, in this order (R13): comment-only history files, names and closed client gate in
 /// force, client sessions and senders ended, trigger, wait until out of recovery.
 public struct PromotionWork: Hashable, Sendable {
+    /// Checked again once the server is out of recovery.
     public var term: Term
+    /// The one that the record assigned; any other is stopped.
     public var timeline: Timeline
     /// Timelines above the server's own that are used, but not its ancestors: each gets a history file that
     /// holds only a comment.
@@ -63,10 +73,16 @@ public struct PromotionWork: Hashable, Sendable {
     public var synchronousNames: String
     /// Empty the names once the term has been checked: the new rule waits for nobody.
     public var emptiesNames: Bool
+    /// Other members, each of which gets a slot.
     public var peers: [MemberID]
 
+    /// Creates a promotion work from its parts.
     public init(
-        term: Term, timeline: Timeline, foreignTimelines: [Timeline], synchronousNames: String, emptiesNames: Bool,
+        term: Term,
+        timeline: Timeline,
+        foreignTimelines: [Timeline],
+        synchronousNames: String,
+        emptiesNames: Bool,
         peers: [MemberID]
     ) {
         self.term = term
@@ -80,11 +96,14 @@ public struct PromotionWork: Hashable, Sendable {
 
 /// What a primary is to put in force (R12).
 public struct RulesWork: Hashable, Sendable {
+    /// Value of `synchronous_standby_names`; empty where a commit waits for nobody.
     public var synchronousNames: String
     /// Commits waited for nobody until now: in force only after a checkpoint begun with the new names visible.
     public var leavesZero: Bool
+    /// Other members, each of which gets a slot.
     public var peers: [MemberID]
 
+    /// Creates a rules work from its parts.
     public init(synchronousNames: String, leavesZero: Bool, peers: [MemberID]) {
         self.synchronousNames = synchronousNames
         self.leavesZero = leavesZero
@@ -92,7 +111,9 @@ public struct RulesWork: Hashable, Sendable {
     }
 }
 
-/// What the machine wants done. The order within one decision is a contract: each is done, and `persist` is on
+/// What the machine wants done.
+///
+/// The order within one decision is a contract: each is done, and `persist` is on
 /// disk, before the next begins; where one fails the rest are dropped.
 public enum InstanceAction: Hashable, Sendable {
     /// Write the state file durably. If that fails the shell starts over from disk.

@@ -11,6 +11,7 @@ public enum LauncherView: Hashable, Sendable {
 ///
 /// - SeeAlso: PostgreSQL manual, pg_controldata.
 public struct StoppedFacts: Hashable, Sendable {
+    /// Number that initdb gave the data.
     public var systemIdentifier: SystemIdentifier
     /// Timeline of the latest checkpoint, or the later one that recovery must reach.
     public var timeline: Timeline
@@ -21,8 +22,13 @@ public struct StoppedFacts: Hashable, Sendable {
     /// End of the last WAL record, if the shutdown was clean (never its start).
     public var end: LSN
 
+    /// Creates a stopped facts from its parts.
     public init(
-        systemIdentifier: SystemIdentifier, timeline: Timeline, cleanShutdown: Bool, wasPrimary: Bool, end: LSN
+        systemIdentifier: SystemIdentifier,
+        timeline: Timeline,
+        cleanShutdown: Bool,
+        wasPrimary: Bool,
+        end: LSN
     ) {
         self.systemIdentifier = systemIdentifier
         self.timeline = timeline

@@ -3,7 +3,10 @@ import ClusterModel
 /// What each event changes; what to do next is decided in `advance`.
 extension InstanceMachine {
     mutating func attached(
-        _ found: InstanceState?, _ directory: DataDirectory, _ matches: Bool, _ server: LauncherView,
+        _ found: InstanceState?,
+        _ directory: DataDirectory,
+        _ matches: Bool,
+        _ server: LauncherView,
         _ now: MonotonicInstant
     ) {
         self.directory = directory
@@ -115,8 +118,11 @@ extension InstanceMachine {
 
     private mutating func foundRoguePrimary(_ status: ServerStatus) {
         explain(
-            .fence, rule: "R5", "the server is out of recovery without an order: it is stopped and will be rebuilt",
-            evidence: ["\(status.position)", "role \(state.role.rawValue), primary of term \(state.primaryOfTerm)"])
+            .fence,
+            rule: "R5",
+            "the server is out of recovery without an order: it is stopped and will be rebuilt",
+            evidence: ["\(status.position)", "role \(state.role.rawValue), primary of term \(state.primaryOfTerm)"]
+        )
         persist { $0.tainted = true }
         fault = "the server took a timeline without an order"
         stop(.immediate)
@@ -127,8 +133,11 @@ extension InstanceMachine {
         let expected: Bool = if case .stopping = phase { true } else { false }
         if !expected {
             explain(
-                .evidence, rule: "R4", "the server died: no process of it is left",
-                evidence: ["role \(state.role.rawValue)", "goal \(goalName)"])
+                .evidence,
+                rule: "R4",
+                "the server died: no process of it is left",
+                evidence: ["role \(state.role.rawValue)", "goal \(goalName)"]
+            )
         }
         let wasStarting = isStarting
         phase = .down
@@ -148,7 +157,11 @@ extension InstanceMachine {
         // A first primary that never came up may try again: nobody else holds data.
         persist { $0.releasedTerm = $0.primaryOfTerm }
         lease = nil
-        explain(.release, rule: "R4", "term \(state.primaryOfTerm) is released: no process is left and the gate is shut")
+        explain(
+            .release,
+            rule: "R4",
+            "term \(state.primaryOfTerm) is released: no process is left and the gate is shut"
+        )
     }
 
     /// What was known of the running server is void once it is down.

@@ -2,9 +2,12 @@ public import ClusterModel
 
 /// What an agent is told once, at its start.
 public struct InstanceConfiguration: Hashable, Sendable {
+    /// Its name in the cluster.
     public var name: InstanceName
+    /// The same as its controller's.
     public var timings: Timings
 
+    /// Creates an instance configuration from its parts.
     public init(name: InstanceName, timings: Timings) {
         self.name = name
         self.timings = timings
@@ -61,7 +64,9 @@ struct Lease: Hashable, Sendable {
 ///
 /// A value: the same events at the same moments give the same decisions, here and in the simulator.
 public struct InstanceMachine: Hashable, Sendable {
+    /// What it was made with.
     public let configuration: InstanceConfiguration
+    /// As last decided; on disk once the `persist` of that decision is done.
     public internal(set) var state: InstanceState
     var directory: DataDirectory = .empty
     var phase: ServerPhase = .unknown
@@ -106,6 +111,7 @@ public struct InstanceMachine: Hashable, Sendable {
     /// Actions of the decision being made; empty between decisions.
     var actions: [InstanceAction] = []
 
+    /// Creates one that has seen nothing yet.
     public init(configuration: InstanceConfiguration) {
         self.configuration = configuration
         state = InstanceState()
@@ -185,10 +191,16 @@ public struct InstanceMachine: Hashable, Sendable {
     private func checkInvariants(_ now: MonotonicInstant) {
         for action in actions {
             if case .start(_, .firstPrimary, _) = action {
-                invariant(state.isPrimaryInOffice && leaseIsLive(now, for: state.primaryOfTerm), "a gate opens as primary only under a lease (I4)")
+                invariant(
+                    state.isPrimaryInOffice && leaseIsLive(now, for: state.primaryOfTerm),
+                    "a gate opens as primary only under a lease (I4)"
+                )
             }
             if case .promote = action {
-                invariant(state.isPrimaryInOffice && leaseIsLive(now, for: state.primaryOfTerm), "a promotion only under a lease (I4)")
+                invariant(
+                    state.isPrimaryInOffice && leaseIsLive(now, for: state.primaryOfTerm),
+                    "a promotion only under a lease (I4)"
+                )
                 invariant(state.promised.term == state.primaryOfTerm, "a promotion only in the promised term (R1)")
             }
         }
@@ -203,8 +215,14 @@ public struct InstanceMachine: Hashable, Sendable {
     /// What a change of must be told at once.
     private var outline: Outline {
         Outline(
-            state: state, server: serverState, prepared: prepared, confirmation: confirmation, promotion: promotion,
-            following: following, opened: opened, fault: fault,
+            state: state,
+            server: serverState,
+            prepared: prepared,
+            confirmation: confirmation,
+            promotion: promotion,
+            following: following,
+            opened: opened,
+            fault: fault,
             receiving: status?.receiver?.status == "streaming"
         )
     }

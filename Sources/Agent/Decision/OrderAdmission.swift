@@ -19,7 +19,9 @@ public enum Situation: String, Hashable, Sendable, CaseIterable {
 
 /// One row: what an instance in a situation does with an order.
 public struct AdmissionRow: Hashable, Sendable {
+    /// As `Order.name` says it.
     public var order: String
+    /// In which the order finds the instance.
     public var situation: Situation
     /// Nil where the order is taken; else why it is refused.
     public var refusal: String?
@@ -37,34 +39,43 @@ public let admissionTable: [AdmissionRow] = {
     }
     let foreign = "the data directory is not this cluster's; move it away or correct the configuration"
     return rows(
-        "initialize", takenBy: [.empty, .unusable, .primaryOfThisTerm],
+        "initialize",
+        takenBy: [.empty, .unusable, .primaryOfThisTerm],
         otherwise: [
             .foreign: foreign, .standby: "there is data already", .primaryOfEarlierTerm: "there is data already",
             .formerPrimary: "there is data already",
-        ])
+        ]
+    )
         + rows(
-            "prepare", takenBy: [.empty, .unusable, .standby, .primaryOfEarlierTerm, .formerPrimary],
-            otherwise: [.foreign: foreign, .primaryOfThisTerm: "this instance is primary of that very term"])
+            "prepare",
+            takenBy: [.empty, .unusable, .standby, .primaryOfEarlierTerm, .formerPrimary],
+            otherwise: [.foreign: foreign, .primaryOfThisTerm: "this instance is primary of that very term"]
+        )
         + rows(
-            "promote", takenBy: [.standby, .primaryOfThisTerm],
+            "promote",
+            takenBy: [.standby, .primaryOfThisTerm],
             otherwise: [
                 .empty: "there is no data", .foreign: foreign,
                 .unusable: "the data directory is incomplete or took a timeline without an order",
                 .primaryOfEarlierTerm: "it has not prepared in this term",
                 .formerPrimary: "it has not prepared in this term",
-            ])
+            ]
+        )
         + rows(
             "follow",
             takenBy: [.empty, .unusable, .standby, .primaryOfEarlierTerm, .formerPrimary],
-            otherwise: [.foreign: foreign, .primaryOfThisTerm: "this instance is primary of that very term"])
+            otherwise: [.foreign: foreign, .primaryOfThisTerm: "this instance is primary of that very term"]
+        )
         + rows(
-            "govern", takenBy: [.primaryOfThisTerm],
+            "govern",
+            takenBy: [.primaryOfThisTerm],
             otherwise: [
                 .empty: "it is not primary of this term", .unusable: "it is not primary of this term",
                 .foreign: foreign, .standby: "it is not primary of this term",
                 .primaryOfEarlierTerm: "it is not primary of this term",
                 .formerPrimary: "it is not primary of this term",
-            ])
+            ]
+        )
 }()
 
 extension InstanceMachine {

@@ -20,7 +20,8 @@ func ancestry(of position: WALPosition, in history: [Primacy]) -> Ancestry {
             if position.lsn <= child.forkLSN { return .prefix }
             return .diverged(
                 "its WAL goes to \(position.lsn), timeline \(child.timeline) left timeline \(child.parent) at "
-                    + "\(child.forkLSN)")
+                    + "\(child.forkLSN)"
+            )
         }
         guard let parent = history.last(where: { $0.timeline == child.parent && $0.timeline < child.timeline }) else {
             break
@@ -37,8 +38,11 @@ func ancestry(of position: WALPosition, in history: [Primacy]) -> Ancestry {
 extension InstanceMachine {
     mutating func follow(_ plan: FollowPlan) {
         let upstream = Upstream(
-            primary: plan.primary, server: plan.server, systemIdentifier: plan.systemIdentifier,
-            timeline: plan.history.last?.timeline ?? .first)
+            primary: plan.primary,
+            server: plan.server,
+            systemIdentifier: plan.systemIdentifier,
+            timeline: plan.history.last?.timeline ?? .first
+        )
         if plan.discard != nil && plan.discard == state.incarnation {
             return rebuild(upstream, "it was told to")
         }
@@ -52,8 +56,10 @@ extension InstanceMachine {
         case _ where state.tainted: rebuild(upstream, "its data took a timeline without an order")
         case .primary where state.isPrimaryInOffice:
             explain(
-                .fence, rule: "R14",
-                "'\(plan.primary)' is primary of term \(state.promised.term): this server stops")
+                .fence,
+                rule: "R14",
+                "'\(plan.primary)' is primary of term \(state.promised.term): this server stops"
+            )
             stop(.immediate)
         case .primary: rejoinFormerPrimary(plan, upstream)
         case .standby: rejoinStandby(plan, upstream)

@@ -5,7 +5,11 @@ extension InstanceMachine {
     public mutating func report(at now: MonotonicInstant) -> InstanceReport {
         lastSequence += 1
         var report = InstanceReport(
-            sequence: lastSequence, state: state, directory: directory, server: serverState)
+            sequence: lastSequence,
+            state: state,
+            directory: directory,
+            server: serverState
+        )
         report.status = status
         report.statusAge = statusAt.map { now - $0 } ?? .zero
         report.stoppedTimeline = stopped?.timeline

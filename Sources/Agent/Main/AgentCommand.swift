@@ -36,7 +36,8 @@ struct AgentCommand: AsyncParsableCommand {
 
             Exit codes: 0 told to stop, 1 failed, 2 wrong usage or configuration.
             """,
-        version: softwareVersion)
+        version: softwareVersion
+    )
 
     @Option(help: "YAML file to read.") var config: String?
     @Option(help: "Name of the cluster.") var cluster: String?
@@ -74,7 +75,10 @@ struct AgentCommand: AsyncParsableCommand {
         let configuration: AgentConfiguration
         do {
             let reader = try ConfigurationReader.open(
-                file: config, flags: flags, environment: ProcessEnvironment.variables)
+                file: config,
+                flags: flags,
+                environment: ProcessEnvironment.variables
+            )
             configuration = try AgentConfiguration(reader)
         } catch {
             StandardError.write("understudy-agent: \(error)")

@@ -20,7 +20,7 @@ extension PostgresAdapter {
                 try await reloadEverywhere(session)
                 try await awaitSettings(session)
                 // Waiting is switched on by the checkpointer; a checkpoint begun now has seen the new names.
-                if work.leavesZero { try await sql("CHECKPOINT", within: .seconds(3600)) }
+                if work.leavesZero, let reason = await checkpoint() { throw WorkError(reason) }
                 try await endSenders(namedIn: [old, work.synchronousNames], session)
                 try await proveByNewConnection()
                 namesInForce = work.synchronousNames

@@ -1,20 +1,28 @@
 public import ClusterModel
 public import Configuration
+import ControlChannel
 public import Logging
 import Platform
 public import PostgresInstance
-import ControlChannel
 public import TLSTransport
 
 /// Everything an agent is told, checked.
 public struct AgentConfiguration: Sendable {
+    /// The cluster it belongs to.
     public var cluster: ClusterName
+    /// Its own name; the certificate must say the same.
     public var instance: InstanceName
+    /// Tried in turn: only one of them leads.
     public var controllers: [Endpoint]
+    /// Read again on each connection that is made.
     public var certificates: TLSFiles
+    /// Unix socket of the launcher beside it.
     public var launcherSocket: String
+    /// The same as its controller's.
     public var timings: Timings
+    /// What its server is run with.
     public var postgres: PostgresConfiguration
+    /// From which level on lines are written.
     public var logLevel: Logger.Level
 
     /// Reads and checks a configuration.
@@ -60,10 +68,18 @@ public struct AgentConfiguration: Sendable {
             }
         }
         let configuration = PostgresConfiguration(
-            name: name, server: server, listenAddresses: listen, socketFolder: sockets, dataFolder: folder,
-            superuser: superuser, agentUser: own, replicationPassword: password,
-            settings: reader.mapping("postgres.settings"), accessRules: reader.list("postgres.accessRules"),
-            walKeepSize: reader.text("postgres.walKeepSize") ?? "256MB")
+            name: name,
+            server: server,
+            listenAddresses: listen,
+            socketFolder: sockets,
+            dataFolder: folder,
+            superuser: superuser,
+            agentUser: own,
+            replicationPassword: password,
+            settings: reader.mapping("postgres.settings"),
+            accessRules: reader.list("postgres.accessRules"),
+            walKeepSize: reader.text("postgres.walKeepSize") ?? "256MB"
+        )
         // What is missing has been said already, in the words of the configuration.
         if !folder.isEmpty, !sockets.isEmpty, server.port > 0, !password.isEmpty {
             for fault in configuration.faults { reader.fault("postgres", fault) }

@@ -22,7 +22,12 @@ extension AgentShell {
                 said = ""
                 apply(
                     .attached(
-                        state: found.state, directory: found.directory, matches: found.matches, server: found.server))
+                        state: found.state,
+                        directory: found.directory,
+                        matches: found.matches,
+                        server: found.server
+                    )
+                )
                 enqueueReport()
                 pollNow.raise()
                 await reattach.wait()

@@ -11,6 +11,7 @@ import Telemetry
 
 /// Why an agent could not go on.
 public struct AgentError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// For people: logs, history and command line.
     public let description: String
 }
 
@@ -57,14 +58,25 @@ public actor AgentShell {
         adapter = PostgresAdapter(configuration: configuration.postgres, launcher: launcher)
         machine = InstanceMachine(
             configuration: InstanceConfiguration(
-                name: configuration.instance, timings: configuration.timings))
+                name: configuration.instance,
+                timings: configuration.timings
+            )
+        )
         do {
             let tls = try TLSContext(files: configuration.certificates)
-            if let complaint = tls.complaint { logger.warning("certificate", metadata: [LogKey.reason: "\(complaint)"]) }
+            if let complaint = tls.complaint {
+                logger.warning("certificate", metadata: [LogKey.reason: "\(complaint)"])
+            }
             client = ControlClient(
                 ControlClientConfiguration(
-                    cluster: configuration.cluster, instance: configuration.instance,
-                    endpoints: configuration.controllers, software: version), tls: tls, logger: logger)
+                    cluster: configuration.cluster,
+                    instance: configuration.instance,
+                    endpoints: configuration.controllers,
+                    software: version
+                ),
+                tls: tls,
+                logger: logger
+            )
         } catch {
             throw AgentError(description: "\(error)")
         }
@@ -107,7 +119,10 @@ public actor AgentShell {
             apply(.answered(answer, sentAt: sent.at))
         case .unknown(let kind):
             let refusal = OrderRefusal(
-                stamp: .none, order: kind, reason: "this version does not know it; upgrade the agent")
+                stamp: .none,
+                order: kind,
+                reason: "this version does not know it; upgrade the agent"
+            )
             client.send(.refused(refusal))
         }
     }
@@ -121,7 +136,8 @@ public actor AgentShell {
             case .serverDown(let end, let stragglers):
                 logger.notice(
                     "no process of the server is left",
-                    metadata: [LogKey.reason: "\(end)", "stragglers": "\(stragglers)"])
+                    metadata: [LogKey.reason: "\(end)", "stragglers": "\(stragglers)"]
+                )
                 apply(.serverDown)
                 await adapter.forgetServer()
             case .leaseFired(let stage):

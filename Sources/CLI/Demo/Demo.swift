@@ -19,7 +19,12 @@ package struct Demo: Sendable {
         package var streaming: Int
 
         package init(
-            result: String, writeGap: Int64, phases: PhaseTimes, acknowledged: Int, lost: Int, streaming: Int
+            result: String,
+            writeGap: Int64,
+            phases: PhaseTimes,
+            acknowledged: Int,
+            lost: Int,
+            streaming: Int
         ) {
             self.result = result
             self.writeGap = writeGap
@@ -33,7 +38,8 @@ package struct Demo: Sendable {
 
         /// `DEMO {…}`, its keys in the order that people expect.
         package var line: String {
-            let times = "\"detect\":\(phases.detect),\"decide\":\(phases.decide),\"prepare\":\(phases.prepare),"
+            let times =
+                "\"detect\":\(phases.detect),\"decide\":\(phases.decide),\"prepare\":\(phases.prepare),"
                 + "\"promote\":\(phases.promote),\"route\":\(phases.route)"
             return "DEMO {\"result\":\"\(result)\",\"write_gap_ms\":\(writeGap),\"phases_ms\":{\(times)},"
                 + "\"acknowledged\":\(acknowledged),\"lost\":\(lost),\"streaming\":\(streaming)}"
@@ -50,8 +56,10 @@ package struct Demo: Sendable {
         report(verdict.line)
         guard verdict.isWell else {
             throw CommandFailure(
-                .failed, "could not complete the demo: \(verdict.lost) acknowledged rows are missing, \(verdict.streaming) "
-                    + "standbys stream")
+                .failed,
+                "could not complete the demo: \(verdict.lost) acknowledged rows are missing, \(verdict.streaming) "
+                    + "standbys stream"
+            )
         }
     }
 
@@ -72,14 +80,18 @@ package struct Demo: Sendable {
         let struck = MonotonicClock.now()
         let watcher = PhaseWatcher(question: question, origin: struck, report: report)
         report("")
-        report("SIGKILL to the postmaster of \(old), process \(process), after \(client.acknowledged.count) acknowledged rows.")
+        report(
+            "SIGKILL to the postmaster of \(old), process \(process), after \(client.acknowledged.count) acknowledged rows."
+        )
         let taken = try await watcher.watch(from: before, deadline: .seconds(60)) { view in
             view.phase == .steady && view.term > before.term && client.first(notOn: port, after: struck) != nil
         }
         guard let taken else { throw stalled("no standby took over", client) }
         if let first = client.first(notOn: port, after: struck) {
-            report("  The first row on \(taken.primary?.text ?? "the new primary") was acknowledged "
-                + "\((first.at - struck).wholeMilliseconds) ms after the kill.")
+            report(
+                "  The first row on \(taken.primary?.text ?? "the new primary") was acknowledged "
+                    + "\((first.at - struck).wholeMilliseconds) ms after the kill."
+            )
         }
         let healed = try await watcher.watch(from: taken, deadline: .seconds(120)) { view in
             LocalCluster.missing(in: view).isEmpty
@@ -92,7 +104,8 @@ package struct Demo: Sendable {
     }
 
     /// Reads everything back and says what came of it.
-    private func conclude(_ client: WritingClient, _ view: ClusterView, since struck: Duration) async throws -> Verdict {
+    private func conclude(_ client: WritingClient, _ view: ClusterView, since struck: Duration) async throws -> Verdict
+    {
         let acknowledged = client.acknowledged
         let there = try await client.readBack(deadline: .seconds(60))
         let lost = acknowledged.filter { !there.contains($0.number) }
@@ -101,12 +114,18 @@ package struct Demo: Sendable {
         let isWell = lost.isEmpty && streaming == expected && !acknowledged.isEmpty
         let gap = Self.longestGap(in: acknowledged.map(\.at), around: struck)
         report("")
-        report("Read back \(there.count) rows: \(acknowledged.count) were acknowledged, \(lost.count) of them are missing; "
-            + "\(streaming) of \(expected) standbys stream.")
+        report(
+            "Read back \(there.count) rows: \(acknowledged.count) were acknowledged, \(lost.count) of them are missing; "
+                + "\(streaming) of \(expected) standbys stream."
+        )
         return Verdict(
-            result: isWell ? "ok" : "failed", writeGap: gap.wholeMilliseconds,
-            phases: view.lastFailover?.phases ?? PhaseTimes(), acknowledged: acknowledged.count, lost: lost.count,
-            streaming: streaming)
+            result: isWell ? "ok" : "failed",
+            writeGap: gap.wholeMilliseconds,
+            phases: view.lastFailover?.phases ?? PhaseTimes(),
+            acknowledged: acknowledged.count,
+            lost: lost.count,
+            streaming: streaming
+        )
     }
 
     /// The longest time without an acknowledgement that ends after `moment`.
@@ -121,7 +140,9 @@ package struct Demo: Sendable {
     private func waitFor(_ count: Int, from client: WritingClient, _ report: @Sendable (String) -> Void) async throws {
         let end = MonotonicClock.now() + .seconds(30)
         while client.acknowledged.count < count {
-            guard MonotonicClock.now() < end else { throw stalled("the client does not get \(count) rows written", client) }
+            guard MonotonicClock.now() < end else {
+                throw stalled("the client does not get \(count) rows written", client)
+            }
             try await Task.sleep(for: .milliseconds(20))
         }
     }

@@ -15,7 +15,9 @@ struct PhaseWatcher: Sendable {
     ///
     /// - Returns: The last view; nil if the deadline came first.
     func watch(
-        from first: ClusterView, deadline: Duration, until isOver: (ClusterView) -> Bool
+        from first: ClusterView,
+        deadline: Duration,
+        until isOver: (ClusterView) -> Bool
     ) async throws -> ClusterView? {
         var last = first
         let end = MonotonicClock.now() + deadline
@@ -45,7 +47,8 @@ struct PhaseWatcher: Sendable {
         if new.phase != old.phase || (new.phase != .steady && new.term != old.term) {
             switch new.phase {
             case .preparing: lines.append("preparing: the members promise, cut their receivers, tell their positions")
-            case .promoting: lines.append("promoting: \(new.primary?.text ?? "a candidate") is in the record as primary")
+            case .promoting:
+                lines.append("promoting: \(new.primary?.text ?? "a candidate") is in the record as primary")
             case .steady: lines.append("steady: \(new.primary?.text ?? "nobody") is in office")
             case .forming, .initializing: lines.append("the cluster is being made")
             }
@@ -71,10 +74,12 @@ struct PhaseWatcher: Sendable {
             lines.append("\(name): \(instance.opened ? "admits clients" : "does not admit clients any more")")
         }
         if instance.streaming && !before.streaming { lines.append("\(name): streams from the primary") }
-        if instance.activity != before.activity && !instance.activity.isEmpty {
+        if instance.activity != before.activity && !instance.activity.isEmpty && instance.activity != instance.role {
             lines.append("\(name): \(instance.activity)")
         }
-        if instance.fault != before.fault && !instance.fault.isEmpty { lines.append("\(name): fault: \(instance.fault)") }
+        if instance.fault != before.fault && !instance.fault.isEmpty {
+            lines.append("\(name): fault: \(instance.fault)")
+        }
         return lines
     }
 }

@@ -45,7 +45,10 @@ struct PromotionFloor: Sendable {
 
     private func first() async throws -> Server {
         let data = "\(folder)/0"
-        try await run("initdb", ["-D", data, "-U", "postgres", "--auth=trust", "--data-checksums", "-E", "UTF8", "--locale=C"])
+        try await run(
+            "initdb",
+            ["-D", data, "-U", "postgres", "--auth=trust", "--data-checksums", "-E", "UTF8", "--locale=C"]
+        )
         let server = try start(data)
         let session = try await connect(server)
         defer { session.close() }
@@ -57,13 +60,19 @@ struct PromotionFloor: Sendable {
         let data = "\(folder)/\(number)"
         try await run(
             "pg_basebackup",
-            ["-D", data, "-h", "127.0.0.1", "-p", "\(primary.port)", "-U", "postgres", "-R", "-c", "fast", "-X", "stream"])
+            [
+                "-D", data, "-h", "127.0.0.1", "-p", "\(primary.port)", "-U", "postgres", "-R", "-c", "fast", "-X",
+                "stream",
+            ]
+        )
         let server = try start(data)
         let session = try await connect(primary)
         defer { session.close() }
         try await wait("the standby streams") {
             let result = try? await session.query(
-                "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", deadline: .seconds(2))
+                "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'",
+                deadline: .seconds(2)
+            )
             return result?.first() == "1"
         }
         return server
@@ -97,7 +106,9 @@ struct PromotionFloor: Sendable {
 
     private func start(_ data: String) throws -> Server {
         let port = try NetworkPort.findFree()
-        var arguments = ["-D", data, "-p", "\(port)", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        var arguments = [
+            "-D", data, "-p", "\(port)", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+        ]
         arguments += Self.settings.flatMap { ["-c", $0] }
         let request = try ServerAccount.request("\(bin)/postgres", arguments, logFile: "\(folder)/postgres.log")
         return Server(data: data, port: port, process: try ChildProcess.start(request))
@@ -106,7 +117,11 @@ struct PromotionFloor: Sendable {
     private func connect(_ server: Server) async throws -> PostgresSession {
         let end = MonotonicClock.now() + .seconds(30)
         let target = ConnectionTarget(
-            host: "127.0.0.1", port: UInt16(server.port), user: "postgres", applicationName: "understudy floor")
+            host: "127.0.0.1",
+            port: UInt16(server.port),
+            user: "postgres",
+            applicationName: "understudy floor"
+        )
         while true {
             do throws(PostgresError) {
                 return try await PostgresSession.connect(target, deadline: .seconds(2))
@@ -118,7 +133,10 @@ struct PromotionFloor: Sendable {
     }
 
     private func run(_ tool: String, _ arguments: [String]) async throws {
-        let outcome = try await ChildProcess.run(try ServerAccount.request("\(bin)/\(tool)", arguments), deadline: .seconds(60))
+        let outcome = try await ChildProcess.run(
+            try ServerAccount.request("\(bin)/\(tool)", arguments),
+            deadline: .seconds(60)
+        )
         guard outcome.exit.isSuccess else {
             let words = outcome.errorText.split(separator: "\n").last.map(String.init) ?? "\(outcome.exit)"
             throw CommandFailure(.failed, "could not run \(tool) for the floor: \(words)")
@@ -128,7 +146,9 @@ struct PromotionFloor: Sendable {
     private func wait(_ what: String, until holds: () async -> Bool) async throws {
         let end = MonotonicClock.now() + .seconds(30)
         while !(await holds()) {
-            guard MonotonicClock.now() < end else { throw CommandFailure(.timedOut, "could not see in time that \(what)") }
+            guard MonotonicClock.now() < end else {
+                throw CommandFailure(.timedOut, "could not see in time that \(what)")
+            }
             try await Task.sleep(for: .milliseconds(10))
         }
     }

@@ -33,7 +33,10 @@ package struct QuickBench: Sendable {
     /// Runs it; the last line is `BENCH-QUICK {…}`.
     package func run() async throws {
         let measured = try await TemporaryCluster.with(
-            "bench", timings: ["repeatedFailoverDelay": "0ms"], report: report, isWell: { _ in true }
+            "bench",
+            timings: ["repeatedFailoverDelay": "0ms"],
+            report: report,
+            isWell: { _ in true }
         ) { cluster in try await measure(cluster) }
         report(line(measured))
     }
@@ -52,14 +55,19 @@ package struct QuickBench: Sendable {
             let (total, phases) = try await failover(cluster, client)
             measured.failovers.append(total)
             measured.detects.append(Double(phases.detect))
-            report("  \(round): \(Self.text(total)) ms (detect \(phases.detect), decide \(phases.decide), prepare "
-                + "\(phases.prepare), promote \(phases.promote), route \(phases.route))")
+            report(
+                "  \(round): \(Self.text(total)) ms (detect \(phases.detect), decide \(phases.decide), prepare "
+                    + "\(phases.prepare), promote \(phases.promote), route \(phases.route))"
+            )
         }
         writing.cancel()
         await writing.value
         report("PostgreSQL alone, from trigger file to first commit, \(Self.floorRounds) times …")
         let floor = PromotionFloor(
-            bin: cluster.file.postgresBin, folder: "\(cluster.folder.path)/floor", rounds: Self.floorRounds)
+            bin: cluster.file.postgresBin,
+            folder: "\(cluster.folder.path)/floor",
+            rounds: Self.floorRounds
+        )
         measured.floor = try await floor.measure()
         report("  " + measured.floor.map(Self.text).joined(separator: ", ") + " ms")
         return measured
@@ -102,7 +110,9 @@ package struct QuickBench: Sendable {
     private func until(_ what: String, within limit: Duration, _ holds: () -> Bool) async throws {
         let end = MonotonicClock.now() + limit
         while !holds() {
-            guard MonotonicClock.now() < end else { throw CommandFailure(.timedOut, "could not see in time that \(what)") }
+            guard MonotonicClock.now() < end else {
+                throw CommandFailure(.timedOut, "could not see in time that \(what)")
+            }
             try await Task.sleep(for: .milliseconds(5))
         }
     }
@@ -113,7 +123,8 @@ package struct QuickBench: Sendable {
         let agents = Array(processes.agents.values)
         let launchers = Array(processes.launchers.values)
         let pairs = launchers.map { guardian in
-            [guardian] + RunningProcess.all().filter { $0.parent == guardian.processID && $0.program == guardian.program }
+            [guardian]
+                + RunningProcess.all().filter { $0.parent == guardian.processID && $0.program == guardian.program }
         }
         try await Task.sleep(for: .seconds(Self.restSeconds))
         var rest = Rest()
@@ -144,8 +155,10 @@ package struct QuickBench: Sendable {
             ("failover_ms_min", Self.text(measured.failovers.min() ?? 0)),
             ("failover_ms_max", Self.text(measured.failovers.max() ?? 0)),
             ("floor_ms_median", Self.text(floor)), ("floor_rounds", "\(measured.floor.count)"),
-            ("ratio", Self.text(floor > 0 ? median / floor : 0)), ("detect_ms_median", Self.text(Self.median(measured.detects))),
-            ("agent_rss_mb", Self.text(measured.rest.agentMegabytes)), ("agent_cpu_percent", Self.text(measured.rest.agentPercent)),
+            ("ratio", Self.text(floor > 0 ? median / floor : 0)),
+            ("detect_ms_median", Self.text(Self.median(measured.detects))),
+            ("agent_rss_mb", Self.text(measured.rest.agentMegabytes)),
+            ("agent_cpu_percent", Self.text(measured.rest.agentPercent)),
             ("launcher_rss_mb", Self.text(measured.rest.launcherMegabytes)),
             ("launcher_cpu_percent", Self.text(measured.rest.launcherPercent)), ("repeated_failover_delay_ms", "0"),
         ]

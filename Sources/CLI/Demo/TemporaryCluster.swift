@@ -8,11 +8,13 @@ package enum TemporaryCluster {
     /// Brings a cluster up, does the work, stops and removes the cluster; keeps its logs if the work failed.
     ///
     /// An interrupt from the keyboard, or a request to end, cancels the work.
-    ///
-    /// - Parameter isWell: Whether the work's result is a good one; else the logs are kept, too.
+    /// The logs are kept, too, if `isWell` does not hold for the work's result.
     package static func with<Value: Sendable>(
-        _ kind: String, timings: [String: String] = [:], report: @escaping @Sendable (String) -> Void,
-        isWell: (Value) -> Bool, _ work: @escaping @Sendable (LocalCluster) async throws -> Value
+        _ kind: String,
+        timings: [String: String] = [:],
+        report: @escaping @Sendable (String) -> Void,
+        isWell: (Value) -> Bool,
+        _ work: @escaping @Sendable (LocalCluster) async throws -> Value
     ) async throws -> Value {
         let path = "/tmp/understudy-\(kind)-\(ProcessInfo.processInfo.processIdentifier)"
         let signals = try Signals.stream([Signals.interrupt, Signals.terminate])
@@ -49,7 +51,9 @@ package enum TemporaryCluster {
     }
 
     private static func tearDown(
-        _ path: String, keepsLogs: Bool, report: @escaping @Sendable (String) -> Void
+        _ path: String,
+        keepsLogs: Bool,
+        report: @escaping @Sendable (String) -> Void
     ) async throws {
         let folder = ClusterFolder(path: path)
         guard let file = try ClusterFile.read(in: folder) else {

@@ -22,6 +22,7 @@ package final class WritingClient: Sendable {
     }
 
     private let ports: [UInt16]
+    private let first: Int
     private let state = Mutex(State())
 
     private static let statementDeadline = Duration.seconds(1)
@@ -29,7 +30,13 @@ package final class WritingClient: Sendable {
     private static let pause = Duration.milliseconds(10)
     package static let table = "understudy_demo"
 
-    package init(ports: [UInt16]) { self.ports = ports }
+    /// A client that goes through these ports of this machine.
+    ///
+    /// Several at once write numbers that do not meet: each begins after its own `first`.
+    package init(ports: [UInt16], after first: Int = 0) {
+        self.ports = ports
+        self.first = first
+    }
 
     /// Everything acknowledged so far, in order.
     package var acknowledged: [Acknowledged] { state.withLock { $0.acknowledged } }
@@ -62,12 +69,16 @@ package final class WritingClient: Sendable {
 
     /// Writes until the task is cancelled.
     package func run() async {
-        var number = 0
+        var number = first
         while !Task.isCancelled {
             do throws(PostgresError) {
                 let (session, port) = try await connect()
                 defer { session.close() }
-                try await session.prepare("write", "INSERT INTO \(Self.table) (number) VALUES ($1)", deadline: Self.statementDeadline)
+                try await session.prepare(
+                    "write",
+                    "INSERT INTO \(Self.table) (number) VALUES ($1)",
+                    deadline: Self.statementDeadline
+                )
                 while !Task.isCancelled {
                     number += 1
                     _ = try await session.queryPrepared("write", ["\(number)"], deadline: Self.statementDeadline)
@@ -108,7 +119,11 @@ package final class WritingClient: Sendable {
         for port in ports {
             do throws(PostgresError) {
                 let target = ConnectionTarget(
-                    host: "127.0.0.1", port: port, user: "postgres", applicationName: "understudy demo")
+                    host: "127.0.0.1",
+                    port: port,
+                    user: "postgres",
+                    applicationName: "understudy demo"
+                )
                 let session = try await PostgresSession.connect(target, deadline: Self.connectDeadline)
                 let answer = try await session.query("SHOW transaction_read_only", deadline: Self.connectDeadline)
                 if answer.first() == "off" { return (session, port) }

@@ -14,12 +14,15 @@ struct Account: Hashable, Sendable {
                 throw CommandFailure(
                     .failed,
                     "could not find the user 'postgres', as whom the servers run when root starts them; install "
-                        + "PostgreSQL with `apt-get install postgresql`, or run this as an ordinary user")
+                        + "PostgreSQL with `apt-get install postgresql`, or run this as an ordinary user"
+                )
             }
             guard FileManager.default.isExecutableFile(atPath: switcher) else {
                 throw CommandFailure(
-                    .failed, "could not find \(switcher), needed to become 'postgres'; install it with "
-                        + "`apt-get install util-linux`")
+                    .failed,
+                    "could not find \(switcher), needed to become 'postgres'; install it with "
+                        + "`apt-get install util-linux`"
+                )
             }
             return Account(user: user)
         }
@@ -33,12 +36,21 @@ struct Account: Hashable, Sendable {
     func request(_ program: String, _ arguments: [String], logFile: String? = nil) -> ProcessRequest {
         guard UserAccount.isSuperuser && user.userID != 0 else {
             return ProcessRequest(
-                program, arguments, environment: environment, logFile: logFile, hasOwnSession: true)
+                program,
+                arguments,
+                environment: environment,
+                logFile: logFile,
+                hasOwnSession: true
+            )
         }
         let identity = ["--reuid=\(user.userID)", "--regid=\(user.groupID)", "--init-groups", "--"]
         return ProcessRequest(
-            Self.switcher, identity + [program] + arguments,
-            environment: environment, logFile: logFile, hasOwnSession: true)
+            Self.switcher,
+            identity + [program] + arguments,
+            environment: environment,
+            logFile: logFile,
+            hasOwnSession: true
+        )
     }
 
     /// Makes a folder that belongs to this account and opens to nobody else.
@@ -72,7 +84,9 @@ struct Account: Hashable, Sendable {
 package enum ServerAccount {
     /// The request that runs a program as that account.
     package static func request(
-        _ program: String, _ arguments: [String], logFile: String? = nil
+        _ program: String,
+        _ arguments: [String],
+        logFile: String? = nil
     ) throws(CommandFailure) -> ProcessRequest {
         try Account.current().request(program, arguments, logFile: logFile)
     }

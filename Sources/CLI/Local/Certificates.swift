@@ -27,7 +27,11 @@ struct Certificates {
         try account.makeFolder(folder.certificateFolder(identity.name))
         let owner = UserAccount.isSuperuser ? account.user : nil
         try authority.issue(
-            uri: identity.uri, name: identity.description, to: folder.certificates(identity.name), owner: owner,
-            validFor: .seconds(10 * 365 * 86400))
+            uri: identity.uri,
+            name: identity.description,
+            to: folder.certificates(identity.name),
+            owner: owner,
+            validFor: .seconds(10 * 365 * 86400)
+        )
     }
 }

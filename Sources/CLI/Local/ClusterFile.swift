@@ -62,7 +62,8 @@ package struct ClusterFile: Codable, Hashable, Sendable {
                 throw CommandFailure(
                     .refused,
                     "could not use the cluster in \(folder.path): its format is '\(file.format.prefix(60))', this "
-                        + "version of understudy knows '\(currentFormat)'; use the version that made it")
+                        + "version of understudy knows '\(currentFormat)'; use the version that made it"
+                )
             }
             return file
         } catch let failure as CommandFailure {
@@ -71,7 +72,8 @@ package struct ClusterFile: Codable, Hashable, Sendable {
             throw CommandFailure(
                 .refused,
                 "could not read \(folder.clusterFile): it is no description of a local cluster; mend it, or name "
-                    + "another directory with --directory")
+                    + "another directory with --directory"
+            )
         }
     }
 
@@ -81,7 +83,8 @@ package struct ClusterFile: Codable, Hashable, Sendable {
             throw CommandFailure(
                 .failed,
                 "could not find a local cluster in \(folder.path): there is no cluster.json; start one with "
-                    + "`understudy local up`, or name its directory with --directory")
+                    + "`understudy local up`, or name its directory with --directory"
+            )
         }
         return file
     }

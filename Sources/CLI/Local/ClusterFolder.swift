@@ -13,9 +13,7 @@ package struct ClusterFolder: Hashable, Sendable {
 
     package init(path: String) { self.path = path }
 
-    /// Makes a path absolute and resolves what exists of it.
-    ///
-    /// - Parameter directory: What the user named; nil for the default place.
+    /// Makes what the user named absolute and resolves what exists of it; nil stands for the default place.
     package init(named directory: String?) throws(CommandFailure) {
         let expanded = NSString(string: directory ?? Self.defaultPath).expandingTildeInPath
         guard !expanded.isEmpty, !expanded.contains(where: \.isNewline), !expanded.contains("\"") else {
@@ -27,7 +25,8 @@ package struct ClusterFolder: Hashable, Sendable {
             throw CommandFailure(
                 .usage,
                 "could not use the directory \(absolute): it is longer than \(Self.lengthLimit) characters, and a Unix "
-                    + "socket below it would not fit; choose a shorter one with --directory")
+                    + "socket below it would not fit; choose a shorter one with --directory"
+            )
         }
         guard absolute != "/" else {
             throw CommandFailure(.usage, "could not use the directory /: choose one of its own with --directory")
@@ -69,7 +68,10 @@ package struct ClusterFolder: Hashable, Sendable {
     func certificates(_ peer: String) -> TLSFiles {
         let folder = certificateFolder(peer)
         return TLSFiles(
-            authorities: "\(folder)/ca.pem", certificate: "\(folder)/certificate.pem", key: "\(folder)/key.pem")
+            authorities: "\(folder)/ca.pem",
+            certificate: "\(folder)/certificate.pem",
+            key: "\(folder)/key.pem"
+        )
     }
 
     func certificateFolder(_ peer: String) -> String { "\(path)/certificates/\(peer)" }

@@ -47,7 +47,12 @@ package struct ClusterProcesses: Sendable {
             guard let process else { return }
             list.append(
                 ClusterFile.Started(
-                    part: part, instance: instance, processID: process.processID, startTicks: process.startTicks))
+                    part: part,
+                    instance: instance,
+                    processID: process.processID,
+                    startTicks: process.startTicks
+                )
+            )
         }
         add(.controller, nil, controller)
         for name in names {

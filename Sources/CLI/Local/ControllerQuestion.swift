@@ -14,8 +14,11 @@ package struct ControllerQuestion: Sendable {
         do {
             let tls = try TLSContext(files: folder.certificates("operator"))
             client = OperatorClient(
-                cluster: file.name, endpoints: [Endpoint(host: "127.0.0.1", port: file.controllerPort)], tls: tls,
-                software: "understudy \(softwareVersion)")
+                cluster: file.name,
+                endpoints: [Endpoint(host: "127.0.0.1", port: file.controllerPort)],
+                tls: tls,
+                software: "understudy \(softwareVersion)"
+            )
         } catch {
             throw CommandFailure(.failed, "\(error)")
         }
@@ -35,8 +38,10 @@ package struct ControllerQuestion: Sendable {
         case .status(let json):
             guard let view = try? JSONDecoder().decode(ClusterView.self, from: Data(json.utf8)) else {
                 throw CommandFailure(
-                    .failed, "could not read the controller's answer: it is of another version; use the same version of all "
-                        + "programs")
+                    .failed,
+                    "could not read the controller's answer: it is of another version; use the same version of all "
+                        + "programs"
+                )
             }
             return view
         case .rejected(let reason): throw CommandFailure(.failed, "could not ask the controller: \(reason)")

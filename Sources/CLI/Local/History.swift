@@ -28,7 +28,10 @@ package struct History: Sendable {
     package static func read(in folder: ClusterFolder) throws(CommandFailure) -> History {
         guard let handle = FileHandle(forReadingAtPath: folder.historyFile) else {
             if !FileManager.default.fileExists(atPath: folder.historyFile) { return History("") }
-            throw CommandFailure(.failed, "could not read \(folder.historyFile): run as the user who brought the cluster up")
+            throw CommandFailure(
+                .failed,
+                "could not read \(folder.historyFile): run as the user who brought the cluster up"
+            )
         }
         defer { try? handle.close() }
         do {

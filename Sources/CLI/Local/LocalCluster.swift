@@ -57,9 +57,11 @@ package struct LocalCluster: Sendable {
 
     /// Makes the cluster, or takes up the one that is there: starts what does not run and keeps all data.
     ///
-    /// - Parameter report: Takes lines for the person who waits.
+    /// `report` takes lines for the person who waits.
     package static func bringUp(
-        _ options: Options, programsBeside: String? = nil, report: @Sendable (String) -> Void
+        _ options: Options,
+        programsBeside: String? = nil,
+        report: @Sendable (String) -> Void
     ) async throws -> LocalCluster {
         let account = try Account.current()
         let folder = try ClusterFolder(named: options.directory)
@@ -91,13 +93,19 @@ package struct LocalCluster: Sendable {
             return try FileLock.acquire(folder.lockFile)
         } catch {
             throw CommandFailure(
-                .failed, "could not use the cluster in \(folder.path): another understudy is at work there, or the folder "
-                    + "belongs to another user (\(error.cause)); wait for it, or run as the owner")
+                .failed,
+                "could not use the cluster in \(folder.path): another understudy is at work there, or the folder "
+                    + "belongs to another user (\(error.cause)); wait for it, or run as the owner"
+            )
         }
     }
 
-    /// A cluster that is there already must be what is asked for now: nothing is changed unseen.
-    private static func compare(_ options: Options, with file: ClusterFile, in folder: ClusterFolder) throws(CommandFailure) {
+    /// A cluster that is there already must be what this call asks for: nothing is changed unseen.
+    private static func compare(
+        _ options: Options,
+        with file: ClusterFile,
+        in folder: ClusterFolder
+    ) throws(CommandFailure) {
         var differences: [String] = []
         func note(_ flag: String, _ asked: String?, _ there: String) {
             if let asked, asked != there { differences.append("\(flag) is \(there) there, not \(asked)") }
@@ -112,7 +120,8 @@ package struct LocalCluster: Sendable {
                 .refused,
                 "could not bring up the cluster in \(folder.path) as asked: \(differences.joined(separator: "; ")); leave "
                     + "the flags out to take it up as it is, name another --directory, or remove it with `understudy "
-                    + "local down --remove`")
+                    + "local down --remove`"
+            )
         }
     }
 
@@ -120,18 +129,27 @@ package struct LocalCluster: Sendable {
     private static func requireFree(_ folder: ClusterFolder) throws(CommandFailure) {
         guard let attributes = try? FileManager.default.attributesOfItem(atPath: folder.path) else { return }
         guard attributes[.type] as? FileAttributeType == .typeDirectory else {
-            throw CommandFailure(.refused, "could not use \(folder.path): it is a file; name a directory with --directory")
+            throw CommandFailure(
+                .refused,
+                "could not use \(folder.path): it is a file; name a directory with --directory"
+            )
         }
         guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path) else {
-            throw CommandFailure(.failed, "could not read the directory \(folder.path): run as its owner, or name another")
+            throw CommandFailure(
+                .failed,
+                "could not read the directory \(folder.path): run as its owner, or name another"
+            )
         }
         // What a first start left that failed before the cluster was described.
-        guard names.isEmpty || names.contains("understudy.lock") && Set(names).isSubset(of: ["understudy.lock", "programs"])
+        guard
+            names.isEmpty
+                || names.contains("understudy.lock") && Set(names).isSubset(of: ["understudy.lock", "programs"])
         else {
             throw CommandFailure(
                 .refused,
                 "could not use the directory \(folder.path): it is not empty and holds no local cluster; name an empty or "
-                    + "new one with --directory")
+                    + "new one with --directory"
+            )
         }
     }
 
@@ -143,13 +161,17 @@ package struct LocalCluster: Sendable {
         let durability = options.durability ?? (count > 1 ? .required : .async)
         guard durability == .async || count > 1 else {
             throw CommandFailure(
-                .usage, "could not make 1 instance with durability 'required': a commit waits for a standby; choose at least "
-                    + "2 instances, or --durability async")
+                .usage,
+                "could not make 1 instance with durability 'required': a commit waits for a standby; choose at least "
+                    + "2 instances, or --durability async"
+            )
         }
         guard let name = ClusterName(options.name ?? "local") else {
             throw CommandFailure(
-                .usage, "could not name the cluster '\((options.name ?? "").prefix(60))': only a-z, 0-9 and inner hyphens, at "
-                    + "most 50, are allowed")
+                .usage,
+                "could not name the cluster '\((options.name ?? "").prefix(60))': only a-z, 0-9 and inner hyphens, at "
+                    + "most 50, are allowed"
+            )
         }
         let bin = try await PostgresInstallation.find(named: options.postgresBin)
         let base = try PortChoice.choose(count + 1, base: options.port)
@@ -157,9 +179,16 @@ package struct LocalCluster: Sendable {
             InstanceName(text).map { ClusterFile.Instance(name: $0, port: UInt16(base + index)) }
         }
         return ClusterFile(
-            format: ClusterFile.currentFormat, name: name, durability: durability, postgresBin: bin,
-            account: account.user.name, controllerPort: UInt16(base + count), instances: instances,
-            timings: options.timings, processes: [])
+            format: ClusterFile.currentFormat,
+            name: name,
+            durability: durability,
+            postgresBin: bin,
+            account: account.user.name,
+            controllerPort: UInt16(base + count),
+            instances: instances,
+            timings: options.timings,
+            processes: []
+        )
     }
 
     private static func prepare(_ folder: ClusterFolder, for account: Account) async throws {
@@ -169,7 +198,9 @@ package struct LocalCluster: Sendable {
             if !FileManager.default.fileExists(atPath: folder.path) { try account.makeFolder(folder.path) }
         } catch {
             throw CommandFailure(
-                .failed, "could not make the directory \(folder.path): \(plain(error)); choose one with --directory")
+                .failed,
+                "could not make the directory \(folder.path): \(plain(error)); choose one with --directory"
+            )
         }
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
         // An empty folder that somebody made for this is given to the account; a full one was checked before.
@@ -180,13 +211,15 @@ package struct LocalCluster: Sendable {
             throw CommandFailure(
                 .failed,
                 "could not use the directory \(folder.path): user '\(account.user.name)', as whom the servers run, may not "
-                    + "enter or change it; choose another with --directory")
+                    + "enter or change it; choose another with --directory"
+            )
         }
     }
 
     private func headline(isNew: Bool) -> String {
         let version = file.postgresBin.split(separator: "/").first { Int($0) != nil }.map { " \($0)" } ?? ""
-        return "\(isNew ? "Making" : "Taking up") cluster '\(file.name)' in \(folder.path): \(file.instances.count) instances, "
+        return
+            "\(isNew ? "Making" : "Taking up") cluster '\(file.name)' in \(folder.path): \(file.instances.count) instances, "
             + "durability \(file.durability.rawValue), PostgreSQL\(version)"
     }
 
@@ -243,7 +276,10 @@ package struct LocalCluster: Sendable {
     }
 
     private mutating func start(
-        _ what: String, _ running: RunningProcess?, log: String, _ report: (String) -> Void,
+        _ what: String,
+        _ running: RunningProcess?,
+        log: String,
+        _ report: (String) -> Void,
         _ request: (String) -> ProcessRequest
     ) throws {
         if let running {
@@ -264,8 +300,12 @@ package struct LocalCluster: Sendable {
             file.postgresBin, "--pid-file", folder.launcherProcessFile(name), "--log-file", folder.serverLog(name),
         ]
         return ProcessRequest(
-            programs.launcher, arguments, environment: account.environment, logFile: folder.launcherLog(name),
-            hasOwnSession: true)
+            programs.launcher,
+            arguments,
+            environment: account.environment,
+            logFile: folder.launcherLog(name),
+            hasOwnSession: true
+        )
     }
 
     /// Notes in `cluster.json` what runs now.

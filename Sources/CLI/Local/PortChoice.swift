@@ -5,9 +5,7 @@ enum PortChoice {
     private static let first = 15432
     private static let attempts = 200
 
-    /// - Parameters:
-    ///   - count: How many neighbouring ports are needed.
-    ///   - base: The first of them, if the user chose it.
+    /// Finds the first of `count` neighbouring ports that are free; it is `base`, if the user chose that.
     static func choose(_ count: Int, base: Int?) throws(CommandFailure) -> Int {
         if let base {
             guard base >= 1024, base + count <= 65536 else {
@@ -21,7 +19,9 @@ enum PortChoice {
             if (candidate..<candidate + count).allSatisfy({ NetworkPort.isFree($0) }) { return candidate }
         }
         throw CommandFailure(
-            .failed, "could not find \(count) free ports in a row on 127.0.0.1; free some, or choose with --port")
+            .failed,
+            "could not find \(count) free ports in a row on 127.0.0.1; free some, or choose with --port"
+        )
     }
 
     static func check(_ port: Int) throws(CommandFailure) {
@@ -29,6 +29,7 @@ enum PortChoice {
         throw CommandFailure(
             .failed,
             "could not use port \(port) on 127.0.0.1: another program listens there; stop that program, or choose "
-                + "other ports with --port")
+                + "other ports with --port"
+        )
     }
 }

@@ -5,10 +5,7 @@ import Platform
 package enum PostgresInstallation {
     private static let needed = ["postgres", "initdb", "pg_basebackup", "pg_rewind", "pg_controldata", "pg_isready"]
 
-    /// Finds the folder of the server's programs.
-    ///
-    /// - Parameter named: Where the user says they are; nil to look in the usual places.
-    /// - Returns: An absolute path that holds everything needed.
+    /// Finds the folder of the server's programs: where the user says, or in the usual places.
     package static func find(named: String?) async throws(CommandFailure) -> String {
         if let named {
             let path = URL(fileURLWithPath: NSString(string: named).expandingTildeInPath).standardizedFileURL.path
@@ -17,7 +14,8 @@ package enum PostgresInstallation {
                 throw CommandFailure(
                     .failed,
                     "could not use PostgreSQL in \(path): \(missing.joined(separator: ", ")) cannot be run there; name "
-                        + "the folder of the server's own programs, such as /usr/lib/postgresql/15/bin")
+                        + "the folder of the server's own programs, such as /usr/lib/postgresql/15/bin"
+                )
             }
             return path
         }
@@ -25,7 +23,8 @@ package enum PostgresInstallation {
         throw CommandFailure(
             .failed,
             "could not find a PostgreSQL server on this machine; install one with `apt-get install postgresql`, or name "
-                + "the folder of its programs with --postgres-bin")
+                + "the folder of its programs with --postgres-bin"
+        )
     }
 
     private static func candidates() async -> [String] {

@@ -14,14 +14,14 @@ struct Programs: Hashable, Sendable {
 
     /// Finds them and makes sure that the account can run them, in a copy if it cannot reach them where they are.
     ///
-    /// - Parameters:
-    ///   - beside: Folder of this program's own executable.
-    ///   - copies: Where copies may be put.
+    /// `beside` is the folder of this program's own executable, `copies` the one where copies may be put.
     static func find(beside: String, for account: Account, copies: String) async throws -> Programs {
         let found = Programs(folder: beside)
         for name in names where !FileManager.default.isExecutableFile(atPath: "\(beside)/\(name)") {
             throw CommandFailure(
-                .failed, "could not find the program \(name) in \(beside): build all of them with `make build`")
+                .failed,
+                "could not find the program \(name) in \(beside): build all of them with `make build`"
+            )
         }
         guard let complaint = await found.complaint(of: account) else { return found }
         try account.makeFolder(copies)
@@ -38,7 +38,8 @@ struct Programs: Hashable, Sendable {
         throw CommandFailure(
             .failed,
             "could not run \(beside)/understudy-agent as user '\(account.user.name)': \(complaint); build understudy in "
-                + "a directory that this user may enter, with Swift installed where it may read")
+                + "a directory that this user may enter, with Swift installed where it may read"
+        )
     }
 
     /// The folder of the executable of this process.
@@ -52,7 +53,10 @@ struct Programs: Hashable, Sendable {
     private func complaint(of account: Account) async -> String? {
         for program in [agent, controller] {
             do {
-                let outcome = try await ChildProcess.run(account.request(program, ["--version"]), deadline: .seconds(20))
+                let outcome = try await ChildProcess.run(
+                    account.request(program, ["--version"]),
+                    deadline: .seconds(20)
+                )
                 if outcome.exit.isSuccess { continue }
                 let words = outcome.errorText.split(separator: "\n").first.map(String.init)
                 return words ?? "it ended with \(outcome.exit)"

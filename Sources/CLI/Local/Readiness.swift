@@ -5,27 +5,27 @@ import PostgresDriver
 extension LocalCluster {
     /// Waits until the primary admits clients and every standby streams from it.
     ///
-    /// - Parameters:
-    ///   - deadline: How long; then `CommandFailure` of kind `timedOut` says what is missing.
-    ///   - report: Takes a line for each thing that was reached.
-    /// - Returns: The state in which all was well.
+    /// Gives the state in which all was well. At the deadline a `CommandFailure` of kind `timedOut` says what is
+    /// missing. `report` takes a line for each thing that was reached.
     @discardableResult
     package mutating func waitUntilReady(
-        deadline: Duration = .seconds(120), report: @Sendable (String) -> Void
+        deadline: Duration = .seconds(120),
+        report: @Sendable (String) -> Void
     ) async throws -> ClusterView {
         let question = try ControllerQuestion(of: file, in: folder)
         let clock = ContinuousClock()
         let start = clock.now
-        var said: [InstanceName: String] = [:]
+        var progress = Progress()
         var missing = ["an answer of the controller"]
         try noteProcesses()
         while clock.now - start < deadline {
             try Task.checkCancellation()
             try requireAlive()
             if let view = try? await question.view() {
-                for instance in view.instances where said[instance.name] != Self.summary(instance) {
-                    said[instance.name] = Self.summary(instance)
-                    report("  \(seconds(clock.now - start)) \(instance.name): \(Self.summary(instance))")
+                let elapsed = clock.now - start
+                for instance in view.instances {
+                    guard let line = progress.line(for: instance, at: elapsed) else { continue }
+                    report("  \(seconds(elapsed)) \(instance.name): \(line)")
                 }
                 missing = Self.missing(in: view)
                 if missing.isEmpty, let complaint = await complaintOfClients(view) { missing = [complaint] }
@@ -40,7 +40,8 @@ extension LocalCluster {
         throw CommandFailure(
             .timedOut,
             "could not bring up the cluster in \(folder.path) within \(deadline.wholeMilliseconds / 1000) s: missing: "
-                + "\(missing.joined(separator: "; ")); look at `understudy local status` and at the logs in \(folder.path)")
+                + "\(missing.joined(separator: "; ")); look at `understudy local status` and at the logs in \(folder.path)"
+        )
     }
 
     /// What keeps a cluster from being complete; empty if nothing does.
@@ -61,22 +62,17 @@ extension LocalCluster {
         return list
     }
 
-    private static func summary(_ instance: ClusterView.Instance) -> String {
-        var words = [instance.role]
-        if instance.opened { words.append("admits clients") }
-        if instance.streaming { words.append("streams") }
-        if !instance.activity.isEmpty { words.append(instance.activity) }
-        if !instance.fault.isEmpty { words.append("fault: \(instance.fault)") }
-        return words.joined(separator: ", ")
-    }
-
     /// The proof that a person could connect, too.
     private func complaintOfClients(_ view: ClusterView) async -> String? {
         guard let primary = view.primary, let instance = file.instances.first(where: { $0.name == primary }) else {
             return "a primary"
         }
         let target = ConnectionTarget(
-            host: "127.0.0.1", port: instance.port, user: "postgres", applicationName: "understudy local up")
+            host: "127.0.0.1",
+            port: instance.port,
+            user: "postgres",
+            applicationName: "understudy local up"
+        )
         do throws(PostgresError) {
             let session = try await PostgresSession.connect(target, deadline: .seconds(2))
             defer { session.close() }
@@ -94,7 +90,8 @@ extension LocalCluster {
         throw CommandFailure(
             .failed,
             "could not keep the \(dead.what) running: \(words.isEmpty ? "it ended without a word" : words); its log is "
-                + "\(dead.log), `understudy local down` stops the rest")
+                + "\(dead.log), `understudy local down` stops the rest"
+        )
     }
 
     private static func lastLine(of log: String) -> String {
@@ -104,6 +101,30 @@ extension LocalCluster {
         try? file.seek(toOffset: end > 8192 ? end - 8192 : 0)
         let text = String(decoding: (try? file.readToEnd()) ?? Data(), as: UTF8.self)
         return text.split(separator: "\n").last.map { String($0.prefix(400)) } ?? ""
+    }
+}
+
+/// What was told about each instance, so that only news is told.
+private struct Progress {
+    private var told: [InstanceName: String] = [:]
+    private var faults: [InstanceName: (text: String, since: Duration)] = [:]
+
+    /// A fault that lasts this long is worth a line; most are over before, such as a server that is just starting.
+    private static let patience = Duration.seconds(5)
+
+    mutating func line(for instance: ClusterView.Instance, at elapsed: Duration) -> String? {
+        if faults[instance.name]?.text != instance.fault { faults[instance.name] = (instance.fault, elapsed) }
+        var words = [instance.role]
+        if instance.opened { words.append("admits clients") }
+        if instance.streaming { words.append("streams") }
+        if !instance.activity.isEmpty && instance.activity != instance.role { words.append(instance.activity) }
+        if let fault = faults[instance.name], !fault.text.isEmpty, elapsed - fault.since >= Self.patience {
+            words.append(fault.text)
+        }
+        let line = words.joined(separator: ", ")
+        guard told[instance.name] != line else { return nil }
+        told[instance.name] = line
+        return line
     }
 }
 

@@ -29,6 +29,15 @@ package struct RunningProcess: Hashable, Sendable {
         arguments = (Self.contents(processID, "cmdline") ?? "").split(separator: "\0").map(String.init)
     }
 
+    /// A process as it was at some moment.
+    init(processID: Int32, parent: Int32, startTicks: UInt64, processorTicks: UInt64, arguments: [String]) {
+        self.processID = processID
+        self.parent = parent
+        self.startTicks = startTicks
+        self.processorTicks = processorTicks
+        self.arguments = arguments
+    }
+
     /// Every process that may be seen.
     package static func all() -> [RunningProcess] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
@@ -39,7 +48,7 @@ package struct RunningProcess: Hashable, Sendable {
     package var isAlive: Bool { RunningProcess(processID)?.startTicks == startTicks }
 
     /// Where it works; nil if that may not be seen.
-    var workingDirectory: String? {
+    package var workingDirectory: String? {
         try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(processID)/cwd")
     }
 

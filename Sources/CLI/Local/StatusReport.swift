@@ -11,7 +11,11 @@ package struct StatusReport: Sendable {
     package let complaint: String
 
     package init(
-        file: ClusterFile, folder: ClusterFolder, processes: ClusterProcesses, view: ClusterView?, complaint: String = ""
+        file: ClusterFile,
+        folder: ClusterFolder,
+        processes: ClusterProcesses,
+        view: ClusterView?,
+        complaint: String = ""
     ) {
         self.file = file
         self.folder = folder
@@ -44,9 +48,14 @@ package struct StatusReport: Sendable {
             let missing: [String]
         }
         let answer = Answer(
-            cluster: file.name, directory: folder.path, connection: file.connectionString,
-            controller: view == nil ? complaint : "answers", view: view, processes: processes.started(file.names),
-            missing: processes.missing(of: file))
+            cluster: file.name,
+            directory: folder.path,
+            connection: file.connectionString,
+            controller: view == nil ? complaint : "answers",
+            view: view,
+            processes: processes.started(file.names),
+            missing: processes.missing(of: file)
+        )
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(answer), as: UTF8.self)
@@ -75,11 +84,14 @@ package struct StatusReport: Sendable {
         case .promoting: head += "changing its primary: \(view.primary?.text ?? "a candidate") is being promoted"
         }
         var lines = [
-            head, "Term \(view.term), \(view.phase.rawValue), durability \(view.durability.rawValue)\(votersText(view))",
+            head,
+            "Term \(view.term), \(view.phase.rawValue), durability \(view.durability.rawValue)\(votersText(view))",
         ]
         if let waiting = view.waiting { lines.append("Waiting: \(waiting)") }
         lines += [""] + table(view).lines
-        if let last = view.lastFailover { lines += ["", "Last change of primary"] + HistoryText.summary(last).map { "  \($0)" } }
+        if let last = view.lastFailover {
+            lines += ["", "Last change of primary"] + HistoryText.summary(last).map { "  \($0)" }
+        }
         return lines
     }
 
@@ -89,7 +101,9 @@ package struct StatusReport: Sendable {
     }
 
     private func table(_ view: ClusterView) -> TextTable {
-        var table = TextTable(["INSTANCE", "ROLE", "ADDRESS", "TIMELINE", "POSITION", "LAG", "STATE", "VOTES", "REPORT", "NOTE"])
+        var table = TextTable([
+            "INSTANCE", "ROLE", "ADDRESS", "TIMELINE", "POSITION", "LAG", "STATE", "VOTES", "REPORT", "NOTE",
+        ])
         for instance in view.instances {
             var notes = [instance.activity, instance.fault].filter { !$0.isEmpty }
             if let lease = instance.leaseRemaining, instance.name == view.primary { notes.append("lease \(lease) ms") }

@@ -36,13 +36,18 @@ package struct Strike: Sendable {
             let view = try await ControllerQuestion(of: file, in: folder).view()
             guard let primary = view.primary, view.phase == .steady else {
                 throw CommandFailure(
-                    .failed, "could not find the primary: the cluster is \(view.phase.rawValue); wait, or name an instance")
+                    .failed,
+                    "could not find the primary: the cluster is \(view.phase.rawValue); wait, or name an instance"
+                )
             }
             return primary
         }
         guard let name = file.names.first(where: { $0.text == word }) else {
             let names = file.names.map(\.text).joined(separator: ", ")
-            throw CommandFailure(.usage, "could not find an instance '\(word.prefix(60))': there are \(names), and `primary`")
+            throw CommandFailure(
+                .usage,
+                "could not find an instance '\(word.prefix(60))': there are \(names), and `primary`"
+            )
         }
         return name
     }
@@ -62,12 +67,17 @@ package struct Strike: Sendable {
         }
         let what = part == .controller ? "controller" : "\(part.rawValue) of \(name?.text ?? "no instance")"
         guard let process else {
-            throw CommandFailure(.failed, "could not signal the \(what): it does not run; see `understudy local status`")
+            throw CommandFailure(
+                .failed,
+                "could not signal the \(what): it does not run; see `understudy local status`"
+            )
         }
         guard process.signal(signal.number) else {
             throw CommandFailure(
-                .failed, "could not send SIG\(signal.rawValue) to the \(what), process \(process.processID): it has just "
-                    + "ended, or belongs to another user")
+                .failed,
+                "could not send SIG\(signal.rawValue) to the \(what), process \(process.processID): it has just "
+                    + "ended, or belongs to another user"
+            )
         }
         return process.processID
     }

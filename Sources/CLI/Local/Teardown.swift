@@ -23,7 +23,9 @@ package struct Teardown: Sendable {
         }
         await end("agents", Array(running.agents.values), within: .seconds(5), report)
         // The primary first: its standbys receive its last record, and nothing needs rewinding afterwards.
-        let standbys = file.names.filter { FileManager.default.fileExists(atPath: "\(folder.dataDirectory($0))/standby.signal") }
+        let standbys = file.names.filter {
+            FileManager.default.fileExists(atPath: "\(folder.dataDirectory($0))/standby.signal")
+        }
         let primaries = file.names.filter { !standbys.contains($0) }
         await end("launchers and servers", primaries.compactMap { running.launchers[$0] }, within: .seconds(20), report)
         await end("launchers and servers", standbys.compactMap { running.launchers[$0] }, within: .seconds(20), report)
@@ -51,7 +53,10 @@ package struct Teardown: Sendable {
     }
 
     private func end(
-        _ what: String, _ processes: [RunningProcess], within limit: Duration, _ report: @Sendable (String) -> Void
+        _ what: String,
+        _ processes: [RunningProcess],
+        within limit: Duration,
+        _ report: @Sendable (String) -> Void
     ) async {
         let alive = processes.filter(\.isAlive)
         if alive.isEmpty { return }

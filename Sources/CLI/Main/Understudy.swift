@@ -29,7 +29,9 @@ struct Local: AsyncParsableCommand {
             Each cluster has a directory of its own, and ports of its own: several run side by side, each named by
             --directory. Started by root, the servers run as the user 'postgres'.
             """,
-        subcommands: [Up.self, Status.self, HistoryCommand.self, Kill.self, Down.self, DemoCommand.self, BenchQuick.self]
+        subcommands: [
+            Up.self, Status.self, HistoryCommand.self, Kill.self, Down.self, DemoCommand.self, BenchQuick.self,
+        ]
     )
 }
 
@@ -38,7 +40,10 @@ struct ClusterOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Directory of the cluster. Default: \(ClusterFolder.defaultPath)", valueName: "directory"))
+            "Directory of the cluster. Default: \(ClusterFolder.defaultPath)",
+            valueName: "directory"
+        )
+    )
     var directory: String?
 
     /// The cluster that is in the directory.

@@ -26,7 +26,9 @@ struct Up: AsyncParsableCommand {
     @Option(help: "What a commit waits for: 'required' (a standby has flushed it) or 'async'. Default: required")
     var durability: Durability?
 
-    @Option(help: ArgumentHelp("Folder of the server's programs. Default: the newest that is found", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("Folder of the server's programs. Default: the newest that is found", valueName: "folder")
+    )
     var postgresBin: String?
 
     @Option(help: ArgumentHelp("First port; the others follow it. Default: free ones from 15432", valueName: "port"))

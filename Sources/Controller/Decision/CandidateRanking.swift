@@ -31,7 +31,7 @@ struct CandidateRanking {
     /// One line for each that was not taken.
     let reasons: [String]
 
-    /// - Parameter ownAnswer: the recorded primary's own prepared answer is among them.
+    /// Ranks; `ownAnswer` says that the recorded primary's own prepared answer is among them.
     init(answered: [Seen], record: ClusterRecord, spec: ClusterSpec, ownAnswer: Bool, primaryPosition: WALPosition?) {
         var lines: [String] = []
         var eligible: [Seen] = []
@@ -61,7 +61,9 @@ struct CandidateRanking {
         candidates.filter { $0.report?.prepared?.position == highest }
             .enumerated()
             .max { left, right in
-                (left.element.spec.failoverPriority, -left.offset) < (right.element.spec.failoverPriority, -right.offset)
+                (left.element.spec.failoverPriority, -left.offset) < (
+                    right.element.spec.failoverPriority, -right.offset
+                )
             }?.element
     }
 
@@ -71,13 +73,17 @@ struct CandidateRanking {
             return .lessWAL(
                 own.timeline == highest.timeline
                     ? "is \(highest.lsn.bytes(since: own.lsn)) bytes of WAL behind"
-                    : "ends on timeline \(own.timeline), behind timeline \(highest.timeline)")
+                    : "ends on timeline \(own.timeline), behind timeline \(highest.timeline)"
+            )
         }
         return best == nil || one.failedTerm == .none ? .tie : .promotionFailed(one.failedTerm)
     }
 
     private static func ineligibility(
-        _ one: Seen, _ record: ClusterRecord, _ spec: ClusterSpec, _ limit: WALPosition?
+        _ one: Seen,
+        _ record: ClusterRecord,
+        _ spec: ClusterSpec,
+        _ limit: WALPosition?
     ) -> Ineligibility? {
         guard let report = one.report, let position = report.prepared?.position else { return .tie }
         if case .present(let number) = report.directory, number != record.systemIdentifier { return .otherSystem }

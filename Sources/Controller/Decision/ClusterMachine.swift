@@ -40,6 +40,7 @@ struct Progress: Hashable, Sendable {
 /// Every step is in the record before it is ordered, so that another controller finishes it. A value: the same
 /// events at the same moments give the same decisions, here and in the simulator.
 public struct ClusterMachine: Hashable, Sendable {
+    /// What the cluster should be.
     public let spec: ClusterSpec
     /// As stored; nil until loaded.
     public internal(set) var record: ClusterRecord?
@@ -49,6 +50,7 @@ public struct ClusterMachine: Hashable, Sendable {
     /// In the order of the specification.
     var seen: [Seen]
     var progress: Progress?
+    /// The last change of primary that this controller saw to its end.
     public internal(set) var lastFailover: FailoverSummary?
     /// When primaries were changed within the last five minutes (R17).
     var recentFailovers: [MonotonicInstant] = []
@@ -63,6 +65,7 @@ public struct ClusterMachine: Hashable, Sendable {
     public internal(set) var waiting: Explanation?
     var actions: [ClusterAction] = []
 
+    /// Creates one that has seen nothing yet.
     public init(spec: ClusterSpec) {
         self.spec = spec
         seen = spec.instances.map { Seen(spec: $0) }

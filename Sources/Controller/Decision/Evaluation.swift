@@ -10,9 +10,11 @@ extension ClusterMachine {
         }
         if !stale.isEmpty {
             return wait(
-                .record, rule: "R1",
+                .record,
+                rule: "R1",
                 "the record is older than the cluster: nothing is decided until it is restored from a newer copy",
-                evidence: stale)
+                evidence: stale
+            )
         }
         switch record.phase {
         case .forming: chooseFirstPrimary(record, now)
@@ -36,9 +38,11 @@ extension ClusterMachine {
         let missing = seen.filter { !isFresh($0, now) || $0.report == nil }
         guard missing.isEmpty, let first = seen.first else {
             return wait(
-                .birth, rule: "R24",
+                .birth,
+                rule: "R24",
                 "a cluster is born when all its instances have reported that they hold no data; still missing: "
-                    + missing.map(\.spec.name.text).joined(separator: ", "))
+                    + missing.map(\.spec.name.text).joined(separator: ", ")
+            )
         }
         let holders = seen.compactMap { one -> String? in
             switch one.report?.directory {
@@ -49,9 +53,11 @@ extension ClusterMachine {
         }
         guard holders.isEmpty else {
             return wait(
-                .birth, rule: "R5",
+                .birth,
+                rule: "R5",
                 "there is data, but no record of it: restore the record file, or move the data directories away",
-                evidence: holders)
+                evidence: holders
+            )
         }
         waiting = nil
         explain(.birth, rule: "R24", "'\(first.spec.name)' will be the first primary: all instances are empty")
@@ -79,8 +85,13 @@ extension ClusterMachine {
             $0.highestTimeline = .first
             $0.history = [
                 Primacy(
-                    term: record.term, primary: member, timeline: .first, parent: .none, forkLSN: .zero,
-                    why: "birth of the cluster")
+                    term: record.term,
+                    primary: member,
+                    timeline: .first,
+                    parent: .none,
+                    forkLSN: .zero,
+                    why: "birth of the cluster"
+                )
             ]
         }
     }
@@ -103,8 +114,14 @@ extension ClusterMachine {
         done.lap(\.route, now)
         progress = nil
         let summary = FailoverSummary(
-            term: record.term, from: done.from, to: name, timeline: record.history.last?.timeline ?? .none,
-            why: done.why, evidence: done.evidence, phases: done.phases)
+            term: record.term,
+            from: done.from,
+            to: name,
+            timeline: record.history.last?.timeline ?? .none,
+            why: done.why,
+            evidence: done.evidence,
+            phases: done.phases
+        )
         lastFailover = summary
         add(.concluded(summary))
     }
@@ -132,13 +149,20 @@ extension ClusterMachine {
         let stuck = isStuck(one, report, record, now)
         guard report.following != wanted || stuck else { return }
         let plan = FollowPlan(
-            primary: primary, server: server, systemIdentifier: number, history: record.history,
-            peers: peers(of: one.spec.name, record), discard: stuck ? report.state.incarnation : nil)
+            primary: primary,
+            server: server,
+            systemIdentifier: number,
+            history: record.history,
+            peers: peers(of: one.spec.name, record),
+            discard: stuck ? report.state.incarnation : nil
+        )
         if stuck {
             explain(
-                .rejoin, rule: "R14",
+                .rejoin,
+                rule: "R14",
                 "'\(one.spec.name)' has not received from '\(primary)' for "
-                    + "\(spec.timings.rebuildAfter.components.seconds) s: it is rebuilt")
+                    + "\(spec.timings.rebuildAfter.components.seconds) s: it is rebuilt"
+            )
             update(one.spec.name) { $0.notReceivingSince = nil }
         }
         order(.follow(plan), to: one.spec.name, now)
@@ -146,7 +170,10 @@ extension ClusterMachine {
 
     /// Whether a standby that does as told still receives nothing, from a primary that is there (R14).
     private mutating func isStuck(
-        _ one: Seen, _ report: InstanceReport, _ record: ClusterRecord, _ now: MonotonicInstant
+        _ one: Seen,
+        _ report: InstanceReport,
+        _ record: ClusterRecord,
+        _ now: MonotonicInstant
     ) -> Bool {
         let source = record.primary.flatMap(observation)
         let primaryIsUp = source.map { isFresh($0, now) && $0.report?.server == .primary } ?? false

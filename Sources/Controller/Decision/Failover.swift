@@ -17,12 +17,16 @@ extension ClusterMachine {
             if report.state.releasedTerm >= record.term {
                 return Loss(
                     why: "'\(name)' released term \(record.term): its server is down and no process of it is left",
-                    evidence: ["release by its own agent"], age: report.downFor ?? .zero)
+                    evidence: ["release by its own agent"],
+                    age: report.downFor ?? .zero
+                )
             }
             if report.state.incarnation != record.primaryIncarnation {
                 return Loss(
                     why: "'\(name)' no longer holds the data it was primary with",
-                    evidence: ["incarnation \(report.state.incarnation?.text ?? "none")"], age: .zero)
+                    evidence: ["incarnation \(report.state.incarnation?.text ?? "none")"],
+                    age: .zero
+                )
             }
             guard report.server == .unresponsive else { return nil }
         }
@@ -56,12 +60,19 @@ extension ClusterMachine {
     mutating func failOver(_ record: ClusterRecord, _ loss: Loss, _ now: MonotonicInstant) {
         if spec.failoverDisabled {
             return wait(
-                .waiting, rule: "R18", "automatic failover is disabled: \(loss.why)", evidence: loss.evidence)
+                .waiting,
+                rule: "R18",
+                "automatic failover is disabled: \(loss.why)",
+                evidence: loss.evidence
+            )
         }
         guard couldBeMet(record, now) else {
             return wait(
-                .waiting, rule: "R19", "\(loss.why); too few members answer to promote one safely",
-                evidence: loss.evidence + record.rules.map { "needed: \(neededText($0)), or the old primary itself" })
+                .waiting,
+                rule: "R19",
+                "\(loss.why); too few members answer to promote one safely",
+                evidence: loss.evidence + record.rules.map { "needed: \(neededText($0)), or the old primary itself" }
+            )
         }
         recentFailovers.removeAll { now - $0 > .seconds(300) }
         if recentFailovers.count >= 3, let last = recentFailovers.last {
@@ -70,9 +81,11 @@ extension ClusterMachine {
             if now - last < delay {
                 wakeBy(last + delay)
                 return wait(
-                    .backoff, rule: "R17",
+                    .backoff,
+                    rule: "R17",
                     "\(recentFailovers.count) failovers within five minutes: the next waits until "
-                        + "\(delay.wholeMilliseconds) ms after the last")
+                        + "\(delay.wholeMilliseconds) ms after the last"
+                )
             }
         }
         recentFailovers.append(now)
@@ -118,28 +131,41 @@ extension ClusterMachine {
         let answered = seen.filter { hasPrepared($0, record, now) }
         let members = answered.compactMap(\.member)
         let ownAnswer = record.primaryMember.map(members.contains) ?? false
+        var nobodyIsEligible = false
         if ownAnswer || record.rules.allSatisfy({ $0.isMet(by: members) }) {
-            if choose(record, answered, ownAnswer: ownAnswer, now) { return }
+            switch choose(record, answered, ownAnswer: ownAnswer, now) {
+            case .recorded: return
+            case .leaseIsAlive: break
+            case .nobodyIsEligible: nobodyIsEligible = true
+            }
         } else {
             wait(
-                .waiting, rule: "R7", "term \(record.term) waits for answers: \(waitText(record, members))")
+                .waiting,
+                rule: "R7",
+                "term \(record.term) waits for answers: \(waitText(record, members))"
+            )
         }
         let enough = record.rules.allSatisfy { rule in
-            rule.isMet(by: seen.filter { isFresh($0, now) && canAnswer($0, record) }.compactMap(\.member))
+            rule.isMet(by: seen.filter { isFresh($0, now) && canAnswer($0, record, now) }.compactMap(\.member))
         }
         for one in seen where !hasPrepared(one, record, now) {
-            let recover = one.spec.name == record.primary && !enough
+            // It holds everything it acknowledged: its own answer ends the wait for others (R7, R19).
+            let recover = one.spec.name == record.primary && (!enough || nobodyIsEligible)
             order(.prepare(recover: recover), to: one.spec.name, now)
         }
     }
 
-    private func canAnswer(_ one: Seen, _ record: ClusterRecord) -> Bool {
+    private func canAnswer(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         guard let state = one.report?.state else { return false }
+        // It did answer, and the answer does not count.
+        if one.report?.prepared?.term == record.term && !hasPrepared(one, record, now) { return false }
         return state.role == .standby && !state.tainted
     }
 
     private func hasPrepared(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
-        isFresh(one, now) && one.report?.prepared?.term == record.term && one.member != nil
+        guard isFresh(one, now), one.member != nil, let prepared = one.report?.prepared else { return false }
+        // A timeline that the record never gave was taken by hand: it outranks nothing (R14).
+        return prepared.term == record.term && record.history.contains { $0.timeline == prepared.position.timeline }
     }
 
     private func waitText(_ record: ClusterRecord, _ members: [MemberID]) -> String {
@@ -150,27 +176,40 @@ extension ClusterMachine {
 
     // MARK: Candidate (R7, R8)
 
-    /// Records a candidate; false if none can be taken yet.
+    private enum Choice { case recorded, leaseIsAlive, nobodyIsEligible }
+
+    /// Records a candidate, if one can be taken yet.
     private mutating func choose(
-        _ record: ClusterRecord, _ answered: [Seen], ownAnswer: Bool, _ now: MonotonicInstant
-    ) -> Bool {
-        if record.newestRule.mode == .async, !ownAnswer, !leaseIsOver(record, now) { return false }
+        _ record: ClusterRecord,
+        _ answered: [Seen],
+        ownAnswer: Bool,
+        _ now: MonotonicInstant
+    ) -> Choice {
+        if record.newestRule.mode == .async, !ownAnswer, !leaseIsOver(record, now) { return .leaseIsAlive }
         let ranking = CandidateRanking(
-            answered: answered, record: record, spec: spec, ownAnswer: ownAnswer,
-            primaryPosition: primaryPosition)
-        guard let winner = ranking.winner, let candidate = winner.member, let position = winner.report?.prepared?.position,
+            answered: answered,
+            record: record,
+            spec: spec,
+            ownAnswer: ownAnswer,
+            primaryPosition: primaryPosition
+        )
+        guard let winner = ranking.winner, let candidate = winner.member,
+            let position = winner.report?.prepared?.position,
             let old = record.primaryMember
         else {
             wait(.waiting, rule: "R8", "no candidate is eligible in term \(record.term)", evidence: ranking.reasons)
-            return false
+            return .nobodyIsEligible
         }
         let others = seen.filter { one in !answered.contains { $0.spec.name == one.spec.name } }
         let reasons = ranking.reasons + others.map { "'\($0.spec.name)': did not answer in this term" }
         waiting = nil
         progress?.evidence += ["candidate '\(candidate.name)': \(position)"] + reasons
         explain(
-            .candidate, rule: "R8", "'\(candidate.name)' has the most WAL: it is the candidate of term \(record.term)",
-            evidence: ["\(position)"] + reasons)
+            .candidate,
+            rule: "R8",
+            "'\(candidate.name)' has the most WAL: it is the candidate of term \(record.term)",
+            evidence: ["\(position)"] + reasons
+        )
         let timeline = highestTimeline(record).next
         let why = progress?.why ?? "term \(record.term) was begun by an earlier controller"
         store {
@@ -181,16 +220,24 @@ extension ClusterMachine {
             $0.highestTimeline = timeline
             $0.history.append(
                 Primacy(
-                    term: record.term, primary: candidate, timeline: timeline, parent: position.timeline,
-                    forkLSN: position.lsn, why: why))
+                    term: record.term,
+                    primary: candidate,
+                    timeline: timeline,
+                    parent: position.timeline,
+                    forkLSN: position.lsn,
+                    why: why
+                )
+            )
         }
-        return true
+        return .recorded
     }
 
     /// In `async` only a release or the end of every lease ever granted makes the old primary harmless (R3, R4).
     private mutating func leaseIsOver(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         guard let name = record.primary, let one = observation(name) else { return true }
-        if let report = one.report, let last = record.history.last, report.state.releasedTerm >= last.term { return true }
+        if let report = one.report, let last = record.history.last, report.state.releasedTerm >= last.term {
+            return true
+        }
         guard let until = one.leaseUntil, now < until else { return true }
         wakeBy(until)
         wait(.waiting, rule: "R3", "waiting until the lease of '\(name)' is over")
@@ -225,7 +272,11 @@ extension ClusterMachine {
             return startTerm(record, loss, now)
         }
         let promotion = Promotion(
-            timeline: assigned.timeline, rules: record.rules, peers: peers(of: name, record), history: record.history)
+            timeline: assigned.timeline,
+            rules: record.rules,
+            peers: peers(of: name, record),
+            history: record.history
+        )
         order(.promote(promotion), to: name, now)
         orderFollowers(record, now)
     }
@@ -237,6 +288,8 @@ extension ClusterMachine {
         return Loss(
             why: "the promotion of '\(one.spec.name)' took longer than "
                 + "\(spec.timings.promotionTimeout.components.seconds) s" + (fault.isEmpty ? "" : ": \(fault)"),
-            evidence: [], age: .zero)
+            evidence: [],
+            age: .zero
+        )
     }
 }

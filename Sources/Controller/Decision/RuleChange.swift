@@ -4,7 +4,7 @@ import ClusterModel
 extension ClusterMachine {
     /// Records new incarnations of members; true if a write is under way.
     mutating func updateMembers(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
-        guard record.rules.count == 1, let number = record.systemIdentifier else { return false }
+        guard let number = record.systemIdentifier else { return false }
         var members = record.members
         for one in seen where isFresh(one, now) {
             guard let member = one.member, let report = one.report, !report.state.tainted else { continue }
@@ -27,7 +27,9 @@ extension ClusterMachine {
     mutating func changeRules(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         guard let primary = record.primaryMember, let report = observation(primary.name)?.report else { return false }
         guard report.server == .primary, report.state.primaryOfTerm == record.term else { return false }
-        if record.rules.count > 1 { return finishChange(record, report) }
+        if record.rules.count > 1 && finishChange(record, report) { return true }
+        // A change whose new voters are gone is overtaken by another: the barrier of the last ends them all.
+        guard record.rules.count < ClusterRecord.ruleLimit else { return false }
         let streaming = streamingMembers(record, report, now)
         let rule = record.newestRule
         guard var voters = wantedVoters(rule, streaming, now) else { return false }
@@ -36,12 +38,14 @@ extension ClusterMachine {
         let next = Rule(voters: voters, required: required, mode: rule.mode)
         guard next != rule, !voters.isEmpty else { return false }
         explain(.rules, rule: "R12", "changing the rule from \(rule) to \(next)")
-        store { $0.rules = [rule, next] }
+        store { $0.rules.append(next) }
         return true
     }
 
     private mutating func wantedVoters(
-        _ rule: Rule, _ streaming: [MemberID], _ now: MonotonicInstant
+        _ rule: Rule,
+        _ streaming: [MemberID],
+        _ now: MonotonicInstant
     ) -> [MemberID]? {
         if rule.voters.isEmpty {
             // At birth: all at once, so that nobody waits for one change per member.
@@ -64,7 +68,9 @@ extension ClusterMachine {
 
     /// Standbys that stream from the primary through their own slot, in their recorded incarnation.
     private func streamingMembers(
-        _ record: ClusterRecord, _ primary: InstanceReport, _ now: MonotonicInstant
+        _ record: ClusterRecord,
+        _ primary: InstanceReport,
+        _ now: MonotonicInstant
     ) -> [MemberID] {
         let senders = primary.status?.senders ?? []
         return record.members.filter { member in
@@ -86,8 +92,11 @@ extension ClusterMachine {
         let count = rule.voters.filter { voter in past.contains { $0.applicationName == voter.applicationName } }.count
         guard count >= rule.required else { return false }
         explain(
-            .rules, rule: "R12", "the rule is now \(rule)",
-            evidence: ["\(count) voters flushed past \(confirmation.barrier)"])
+            .rules,
+            rule: "R12",
+            "the rule is now \(rule)",
+            evidence: ["\(count) voters flushed past \(confirmation.barrier)"]
+        )
         store { $0.rules = [rule] }
         return true
     }

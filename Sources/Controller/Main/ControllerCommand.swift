@@ -34,7 +34,8 @@ struct ControllerCommand: AsyncParsableCommand {
 
             Exit codes: 0 told to stop, 1 failed, 2 wrong usage or configuration.
             """,
-        version: softwareVersion)
+        version: softwareVersion
+    )
 
     @Option(help: "YAML file to read.") var config: String?
     @Option(help: "Name of the cluster.") var cluster: String?
@@ -70,7 +71,10 @@ struct ControllerCommand: AsyncParsableCommand {
         let configuration: ControllerConfiguration
         do {
             let reader = try ConfigurationReader.open(
-                file: config, flags: flags, environment: ProcessEnvironment.variables)
+                file: config,
+                flags: flags,
+                environment: ProcessEnvironment.variables
+            )
             configuration = try ControllerConfiguration(reader)
         } catch {
             StandardError.write("understudy-controller: \(error)")

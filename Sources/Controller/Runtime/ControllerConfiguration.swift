@@ -1,18 +1,22 @@
 public import ClusterModel
 public import Configuration
-public import Logging
 import ControlChannel
+public import Logging
 public import TLSTransport
 
 /// Everything a controller is told, checked.
 public struct ControllerConfiguration: Sendable {
+    /// What the cluster should be.
     public var spec: ClusterSpec
+    /// Where agents and command lines connect.
     public var listen: Endpoint
+    /// What it shows to its peers, and whom it trusts.
     public var certificates: TLSFiles
     /// Where the cluster record is kept; its lock file stands beside it.
     public var recordFile: String
     /// Where decisions and changes of primary are written down, one JSON object a line.
     public var historyFile: String
+    /// From which level on lines are written.
     public var logLevel: Logger.Level
 
     /// Scalar keys, each of which is also a flag and an environment variable.
@@ -48,7 +52,8 @@ public struct ControllerConfiguration: Sendable {
             let noFailover = entry.flag("noFailover") ?? false
             guard let name, let server else { return }
             instances.append(
-                InstanceSpec(name: name, server: server, failoverPriority: Int(priority), noFailover: noFailover))
+                InstanceSpec(name: name, server: server, failoverPriority: Int(priority), noFailover: noFailover)
+            )
         }
         let timings = reader.timings()
         let lag = reader.number("maximumLagOnFailover", within: 0...(1 << 50)) ?? 1 << 20
@@ -62,8 +67,13 @@ public struct ControllerConfiguration: Sendable {
             throw ConfigurationError(faults: ["'cluster' is missing"])
         }
         spec = ClusterSpec(
-            name: name, durability: durability, instances: instances, timings: timings, maximumLagOnFailover: lag,
-            failoverDisabled: disabled)
+            name: name,
+            durability: durability,
+            instances: instances,
+            timings: timings,
+            maximumLagOnFailover: lag,
+            failoverDisabled: disabled
+        )
         for fault in spec.faults { reader.fault("instances and timings", fault) }
         try reader.check()
     }

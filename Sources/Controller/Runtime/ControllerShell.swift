@@ -10,6 +10,7 @@ import Telemetry
 
 /// Why a controller could not go on.
 public struct ControllerError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// For people: logs, history and command line.
     public let description: String
 }
 
@@ -35,11 +36,19 @@ public actor ControllerShell {
         do {
             store = try FileRecordStore(path: configuration.recordFile, cluster: configuration.spec.name)
             let tls = try TLSContext(files: configuration.certificates)
-            if let complaint = tls.complaint { logger.warning("certificate", metadata: [LogKey.reason: "\(complaint)"]) }
+            if let complaint = tls.complaint {
+                logger.warning("certificate", metadata: [LogKey.reason: "\(complaint)"])
+            }
             server = ControlServer(
                 ControlServerConfiguration(
-                    cluster: configuration.spec.name, host: configuration.listen.host,
-                    port: Int(configuration.listen.port), software: version), tls: tls, logger: logger)
+                    cluster: configuration.spec.name,
+                    host: configuration.listen.host,
+                    port: Int(configuration.listen.port),
+                    software: version
+                ),
+                tls: tls,
+                logger: logger
+            )
         } catch {
             throw ControllerError(description: "\(error)")
         }
@@ -98,7 +107,9 @@ public actor ControllerShell {
             guard let view = machine.view(at: .now) else { return .rejected(reason: "the record is not read yet") }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            guard let json = try? encoder.encode(view) else { return .rejected(reason: "the state could not be encoded") }
+            guard let json = try? encoder.encode(view) else {
+                return .rejected(reason: "the state could not be encoded")
+            }
             return .status(json: String(decoding: json, as: UTF8.self))
         case .command(let verb, _):
             return .rejected(reason: "'\(verb)' is not a command of this version")
@@ -125,7 +136,10 @@ public actor ControllerShell {
         case .store(let record, let version): Task { await write(record, replacing: version) }
         case .load: Task { await load() }
         case .send(let order, let name):
-            logger.debug("order", metadata: [LogKey.instance: "\(name)", "order": "\(order.name)", "stamp": "\(order.stamp)"])
+            logger.debug(
+                "order",
+                metadata: [LogKey.instance: "\(name)", "order": "\(order.name)", "stamp": "\(order.stamp)"]
+            )
             if let connection = connections[name] { server.send(.order(order), to: connection) }
         case .answer(let answer, let name):
             if let connection = connections[name] { server.send(.answer(answer), to: connection) }
@@ -136,7 +150,8 @@ public actor ControllerShell {
         case .concluded(let summary):
             logger.notice(
                 "change of primary complete",
-                metadata: [LogKey.term: "\(summary.term)", LogKey.instance: "\(summary.to)"])
+                metadata: [LogKey.term: "\(summary.term)", LogKey.instance: "\(summary.to)"]
+            )
             let at = WallClock.milliseconds()
             Task { await note { try await $0.append(summary, at: at) } }
         }

@@ -27,8 +27,14 @@ actor HistoryFile {
     func append(_ explanation: Explanation, at milliseconds: Int64) throws {
         try write(
             Line(
-                at: Self.text(milliseconds), kind: explanation.kind.rawValue, rule: explanation.rule,
-                text: explanation.text, evidence: explanation.evidence, failover: nil))
+                at: Self.text(milliseconds),
+                kind: explanation.kind.rawValue,
+                rule: explanation.rule,
+                text: explanation.text,
+                evidence: explanation.evidence,
+                failover: nil
+            )
+        )
     }
 
     func append(_ summary: FailoverSummary, at milliseconds: Int64) throws {

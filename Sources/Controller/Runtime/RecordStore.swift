@@ -74,7 +74,8 @@ final class FileRecordStore: RecordStore {
             let record = try JSONDecoder().decode(ClusterRecord.self, from: Data(bytes))
             guard record.cluster == cluster else {
                 return .failure(
-                    RecordError(description: "\(path) is the record of cluster '\(record.cluster)', not '\(cluster)'"))
+                    RecordError(description: "\(path) is the record of cluster '\(record.cluster)', not '\(cluster)'")
+                )
             }
             guard record.faults.isEmpty else {
                 let faults = record.faults.joined(separator: ", ")

@@ -22,7 +22,7 @@ struct ClientSettings: Sendable {
 final class ClientConnection: FrameOwner {
     struct Actions: Sendable {
         let welcomed: @Sendable (FrameLink) -> Void
-        /// Returns `false` when the connection must not be read on for now.
+        /// Returns `false` when the connection must not be read on yet.
         let received: @Sendable (ServerFrame, FrameLink, Int) -> Bool
     }
 

@@ -85,7 +85,7 @@ struct EventQueue<Event: Sendable>: Sendable {
         }
     }
 
-    /// Adds an event; `false` when its connection must not be read on for now.
+    /// Adds an event; `false` when its connection must not be read on yet.
     func add(_ event: Event, from link: FrameLink? = nil, cost: Int = 0) -> Bool {
         let mayContinue = link?.holds(cost) ?? true
         continuation.yield(Item(event: event, link: link, cost: cost))

@@ -14,17 +14,27 @@ public enum Phase: String, Sendable, Hashable, Codable {
 
 /// One primacy in the cluster's history: which timeline it was given, and where that left its parent.
 public struct Primacy: Hashable, Sendable, Codable {
+    /// Unique in the history.
     public var term: Term
+    /// Nil in a history written by hand.
     public var primary: MemberID?
+    /// Assigned by the write that recorded the candidate; never given twice.
     public var timeline: Timeline
+    /// Timeline of the last record that the candidate held; none at birth.
     public var parent: Timeline
     /// End of the parent timeline in this primacy's history.
     public var forkLSN: LSN
     /// Why this change of primary was made (I8).
     public var why: String
 
+    /// Creates a primacy from its parts.
     public init(
-        term: Term, primary: MemberID?, timeline: Timeline, parent: Timeline, forkLSN: LSN, why: String
+        term: Term,
+        primary: MemberID?,
+        timeline: Timeline,
+        parent: Timeline,
+        forkLSN: LSN,
+        why: String
     ) {
         self.term = term
         self.primary = primary
@@ -37,9 +47,13 @@ public struct Primacy: Hashable, Sendable, Codable {
 
 /// The one durable truth about a cluster, changed only by compare-and-swap on `version`.
 public struct ClusterRecord: Hashable, Sendable, Codable {
+    /// Whose record it is.
     public var cluster: ClusterName
+    /// One higher with each write; what the compare-and-swap compares.
     public var version: RecordVersion
+    /// Of the primacy that is, or is being prepared.
     public var term: Term
+    /// Where the cluster stands.
     public var phase: Phase
     /// Primary of the last term that got one; the candidate from the write that records it.
     public var primary: InstanceName?
@@ -49,7 +63,7 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
     public var systemIdentifier: SystemIdentifier?
     /// Current incarnations of the members whose data is the cluster's, sorted.
     public var members: [MemberID]
-    /// One rule, or the old and the new one while a change is under way (R12).
+    /// One rule, or the old and the newer ones while a change is under way (R12).
     public var rules: [Rule]
     /// Highest timeline ever assigned or reported.
     public var highestTimeline: Timeline
@@ -58,6 +72,9 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
 
     /// How many primacies are kept in the record.
     public static let historyLimit = 200
+
+    /// How many rules can be in force at once: a change under way may itself be overtaken (R12).
+    public static let ruleLimit = 4
 
     /// The record of a cluster that is to be born.
     public init(forming cluster: ClusterName, mode: Durability) {
@@ -93,7 +110,9 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
     public var faults: [String] {
         var found: [String] = []
         if version == .none { found.append("version is 0") }
-        if !(1...2).contains(rules.count) { found.append("rules must hold one or two rules") }
+        if !(1...Self.ruleLimit).contains(rules.count) {
+            found.append("rules must hold one to \(Self.ruleLimit) rules")
+        }
         for rule in rules where rule.required < 0 || rule.required > rule.voters.count {
             found.append("a rule demands \(rule.required) of \(rule.voters.count) voters")
         }

@@ -2,18 +2,22 @@
 public struct Endpoint: Hashable, Sendable, Codable, CustomStringConvertible {
     /// Host name or address.
     public var host: String
+    /// 1 to 65535.
     public var port: UInt16
 
+    /// Creates an endpoint from its parts.
     public init(host: String, port: UInt16) {
         self.host = host
         self.port = port
     }
 
+    /// For people: logs, history and command line.
     public var description: String { "\(host):\(port)" }
 }
 
 /// One instance that the cluster should have.
 public struct InstanceSpec: Hashable, Sendable, Codable {
+    /// Unique in the cluster.
     public var name: InstanceName
     /// Where its PostgreSQL server listens: its own address, never a Service name (R14).
     public var server: Endpoint
@@ -22,6 +26,7 @@ public struct InstanceSpec: Hashable, Sendable, Codable {
     /// Never promoted on its own.
     public var noFailover: Bool
 
+    /// Creates an instance spec from its parts.
     public init(name: InstanceName, server: Endpoint, failoverPriority: Int = 0, noFailover: Bool = false) {
         self.name = name
         self.server = server
@@ -45,6 +50,7 @@ public struct Timings: Hashable, Sendable, Codable {
     /// First delay of a failover that follows three others within five minutes; doubles up to sixteen times (R17).
     public var repeatedFailoverDelay: Duration = .milliseconds(500)
 
+    /// Creates a timings from its parts.
     public init() {}
 
     /// When the holder of a lease may still be writing, seen from whoever granted it: clock rates differ by
@@ -75,16 +81,20 @@ public struct Timings: Hashable, Sendable, Codable {
 
 /// What a cluster should be.
 public struct ClusterSpec: Hashable, Sendable, Codable {
+    /// Stands in every certificate.
     public var name: ClusterName
+    /// What a commit waits for.
     public var durability: Durability
     /// Sorted by rank: the first is the first primary, and wins ties.
     public var instances: [InstanceSpec]
+    /// Durations of leases, reports and patience.
     public var timings: Timings
     /// In `async`: how many bytes a candidate may miss of what the primary last reported.
     public var maximumLagOnFailover: UInt64
     /// No automatic promotion; leases and fencing go on (R18).
     public var failoverDisabled: Bool
 
+    /// Creates a cluster spec from its parts.
     public init(
         name: ClusterName,
         durability: Durability,
@@ -112,6 +122,9 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         let names = instances.map(\.name).sorted()
         for (one, next) in zip(names, names.dropFirst()) where one == next {
             found.append("instances names '\(one)' twice")
+        }
+        for name in names where name.text == "controller" || name.text == "operator" {
+            found.append("instances names '\(name)', which certificates use for another role; choose another name")
         }
         if durability == .required && instances.count < 2 {
             found.append("durability 'required' needs at least 2 instances; use 'async' for a single one")

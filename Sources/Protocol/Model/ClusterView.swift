@@ -2,14 +2,19 @@
 public struct ClusterView: Hashable, Sendable, Codable {
     /// One instance as last reported.
     public struct Instance: Hashable, Sendable, Codable {
+        /// As specified.
         public var name: InstanceName
+        /// Where its server listens.
         public var server: Endpoint
         /// `primary`, `standby`, `down`, `cloning`, …: one word for a person.
         public var role: String
+        /// Whether its agent's connection is up.
         public var connected: Bool
         /// Whole milliseconds since the last report; nil if there was none.
         public var reportAge: Int64?
+        /// Of its data directory; nil if it has none.
         public var incarnation: Incarnation?
+        /// End of its WAL as last reported.
         public var position: WALPosition?
         /// Bytes of WAL behind the primary's last reported position; nil if unknown.
         public var lagBytes: UInt64?
@@ -21,11 +26,16 @@ public struct ClusterView: Hashable, Sendable, Codable {
         public var opened: Bool
         /// Whole milliseconds of lease that the controller counts with; nil if none.
         public var leaseRemaining: Int64?
+        /// Long work under way; empty if none.
         public var activity: String
+        /// What keeps it from what it was told; empty if nothing.
         public var fault: String
+        /// `server_version_num`; 0 if unknown.
         public var serverVersion: Int
+        /// Free on the volume of its data; nil if unknown.
         public var freeBytes: UInt64?
 
+        /// Creates an instance from its parts.
         public init(name: InstanceName, server: Endpoint, role: String) {
             self.name = name
             self.server = server
@@ -46,20 +56,32 @@ public struct ClusterView: Hashable, Sendable, Codable {
         }
     }
 
+    /// Its name.
     public var cluster: ClusterName
+    /// As specified.
     public var durability: Durability
+    /// Of the record shown.
     public var version: RecordVersion
+    /// As recorded.
     public var term: Term
+    /// As recorded.
     public var phase: Phase
+    /// As recorded; the candidate while promoting.
     public var primary: InstanceName?
+    /// Nil before birth.
     public var systemIdentifier: SystemIdentifier?
+    /// One, or old and new while voters change.
     public var rules: [Rule]
+    /// In the order of the specification.
     public var instances: [Instance]
     /// What the cluster waits for, if it does.
     public var waiting: Explanation?
+    /// Nil if this controller saw none.
     public var lastFailover: FailoverSummary?
+    /// Oldest first.
     public var history: [Primacy]
 
+    /// Creates a cluster view from its parts.
     public init(record: ClusterRecord, durability: Durability) {
         cluster = record.cluster
         self.durability = durability

@@ -2,10 +2,12 @@
 public struct Explanation: Hashable, Sendable, Codable, CustomStringConvertible {
     /// What kind of decision this explains; stable, for filters and alerts.
     public enum Kind: String, Sendable, Hashable, Codable {
-        case birth, evidence, prepare, candidate, promote, opened, follow, rules, waiting, refused, lease, fence, release
+        case birth, evidence, prepare, candidate, promote, opened, follow, rules, waiting, refused, lease, fence,
+            release
         case rejoin, fault, record, backoff
     }
 
+    /// What it is about.
     public let kind: Kind
     /// The rule of the protocol it rests on, such as `R7`; empty if none.
     public let rule: String
@@ -14,6 +16,7 @@ public struct Explanation: Hashable, Sendable, Codable, CustomStringConvertible 
     /// What was seen: one line each.
     public let evidence: [String]
 
+    /// Creates an explanation from its parts.
     public init(_ kind: Kind, rule: String = "", _ text: String, evidence: [String] = []) {
         self.kind = kind
         self.rule = rule
@@ -21,6 +24,7 @@ public struct Explanation: Hashable, Sendable, Codable, CustomStringConvertible 
         self.evidence = evidence
     }
 
+    /// For people: logs, history and command line.
     public var description: String {
         let cited = rule.isEmpty ? "" : " [\(rule)]"
         return text + cited + (evidence.isEmpty ? "" : " (" + evidence.joined(separator: "; ") + ")")

@@ -11,22 +11,35 @@ public struct PhaseTimes: Hashable, Sendable, Codable {
     /// To clients being admitted.
     public var route: Int64 = 0
 
+    /// Creates a phase times from its parts.
     public init() {}
 }
 
 /// One change of primary, told to people.
 public struct FailoverSummary: Hashable, Sendable, Codable {
+    /// The new primary's.
     public var term: Term
+    /// Primary before; nil if unknown.
     public var from: InstanceName?
+    /// Primary since.
     public var to: InstanceName
+    /// That the new primary is on.
     public var timeline: Timeline
+    /// One sentence.
     public var why: String
     /// What the decision rested on, and why each other instance was not the candidate.
     public var evidence: [String]
+    /// How long each step took.
     public var phases: PhaseTimes
 
+    /// Creates a failover summary from its parts.
     public init(
-        term: Term, from: InstanceName?, to: InstanceName, timeline: Timeline, why: String, evidence: [String],
+        term: Term,
+        from: InstanceName?,
+        to: InstanceName,
+        timeline: Timeline,
+        why: String,
+        evidence: [String],
         phases: PhaseTimes
     ) {
         self.term = term

@@ -15,9 +15,11 @@ public enum DurableRole: String, Sendable, Hashable, Codable {
 
 /// What an agent keeps durably beside the data directory, written before the step it permits.
 public struct InstanceState: Hashable, Sendable, Codable {
+    /// Nil while there is no complete data directory.
     public var incarnation: Incarnation?
     /// Highest term and record version accepted in any order (R1).
     public var promised: Stamp
+    /// What the directory is.
     public var role: DurableRole
     /// Last term in which this directory was allowed to be primary.
     public var primaryOfTerm: Term
@@ -26,6 +28,7 @@ public struct InstanceState: Hashable, Sendable, Codable {
     /// The directory took a timeline without an order: it is rebuilt, never rewound or promoted (R14).
     public var tainted: Bool
 
+    /// Creates an instance state from its parts.
     public init() {
         incarnation = nil
         promised = .none
@@ -70,12 +73,14 @@ public enum ServerState: String, Sendable, Hashable, Codable {
 public struct ReceiverStatus: Hashable, Sendable, Codable {
     /// `streaming`, `waiting`, …; alone it proves nothing (R9).
     public var status: String
+    /// `received_tli`: it connected to that, and may hold nothing of it yet.
     public var timeline: Timeline
     /// Server it receives from.
     public var sender: Endpoint
     /// Time since the last message of the sender; nil if there was none.
     public var sinceLastMessage: Duration?
 
+    /// Creates a receiver status from its parts.
     public init(status: String, timeline: Timeline, sender: Endpoint, sinceLastMessage: Duration?) {
         self.status = status
         self.timeline = timeline
@@ -88,12 +93,16 @@ public struct ReceiverStatus: Hashable, Sendable, Codable {
 ///
 /// - SeeAlso: PostgreSQL manual, 28.2.4 pg_stat_replication.
 public struct SenderStatus: Hashable, Sendable, Codable {
+    /// A member's, by ``MemberID/applicationName``.
     public var applicationName: String
     /// Whether it streams through the slot of its own name; else it is no voter (R12).
     public var usesOwnSlot: Bool
+    /// What PostgreSQL calls it: `streaming`, `catchup`, `backup` and others.
     public var state: String
+    /// How far the standby says it has flushed.
     public var flushLSN: LSN
 
+    /// Creates a sender status from its parts.
     public init(applicationName: String, usesOwnSlot: Bool, state: String, flushLSN: LSN) {
         self.applicationName = applicationName
         self.usesOwnSlot = usesOwnSlot
@@ -104,14 +113,23 @@ public struct SenderStatus: Hashable, Sendable, Codable {
 
 /// Settings that a standby must not have lower than its WAL demands (R8).
 public struct CapacitySettings: Hashable, Sendable, Codable {
+    /// `max_connections`.
     public var maxConnections: Int
+    /// `max_worker_processes`.
     public var maxWorkerProcesses: Int
+    /// `max_wal_senders`.
     public var maxWALSenders: Int
+    /// `max_prepared_transactions`.
     public var maxPreparedTransactions: Int
+    /// `max_locks_per_transaction`.
     public var maxLocksPerTransaction: Int
 
+    /// Creates a capacity settings from its parts.
     public init(
-        maxConnections: Int, maxWorkerProcesses: Int, maxWALSenders: Int, maxPreparedTransactions: Int,
+        maxConnections: Int,
+        maxWorkerProcesses: Int,
+        maxWALSenders: Int,
+        maxPreparedTransactions: Int,
         maxLocksPerTransaction: Int
     ) {
         self.maxConnections = maxConnections
@@ -136,6 +154,7 @@ public struct CapacitySettings: Hashable, Sendable, Codable {
 
 /// What one poll of a running server showed.
 public struct ServerStatus: Hashable, Sendable, Codable {
+    /// `pg_is_in_recovery()`: false on a primary.
     public var inRecovery: Bool
     /// End of the WAL that is safe on disk here: flushed on a primary; the larger of received and replayed on a
     /// standby, with the timeline of the last record it holds.
@@ -144,12 +163,17 @@ public struct ServerStatus: Hashable, Sendable, Codable {
     public var insertLSN: LSN
     /// On a standby: how far it has replayed.
     public var replayLSN: LSN
+    /// Of the running server.
     public var systemIdentifier: SystemIdentifier
+    /// On a standby; nil if none runs.
     public var receiver: ReceiverStatus?
+    /// Those of members; tools that copy are left out.
     public var senders: [SenderStatus]
+    /// As the server runs now.
     public var capacity: CapacitySettings
     /// What the WAL demands, from the control file; nil if not read.
     public var demandedCapacity: CapacitySettings?
+    /// By somebody, or for too low a setting.
     public var replayPaused: Bool
     /// `server_version_num`, such as 150018.
     public var serverVersion: Int
@@ -160,7 +184,9 @@ public struct ServerStatus: Hashable, Sendable, Codable {
     /// On a primary: age of the last heartbeat known to be flushed (R22).
     public var heartbeatAge: Duration?
 
-    public init(inRecovery: Bool, position: WALPosition, systemIdentifier: SystemIdentifier, capacity: CapacitySettings) {
+    /// Creates a server status from its parts.
+    public init(inRecovery: Bool, position: WALPosition, systemIdentifier: SystemIdentifier, capacity: CapacitySettings)
+    {
         self.inRecovery = inRecovery
         self.position = position
         insertLSN = .zero
@@ -180,9 +206,12 @@ public struct ServerStatus: Hashable, Sendable, Codable {
 
 /// An instance's answer to `prepare`: its promise holds, nothing reaches it any more, and this is its WAL (R6).
 public struct PreparedAnswer: Hashable, Sendable, Codable {
+    /// The promise it was given under.
     public var term: Term
+    /// End of what it holds; nothing is added any more.
     public var position: WALPosition
 
+    /// Creates a prepared answer from its parts.
     public init(term: Term, position: WALPosition) {
         self.term = term
         self.position = position
@@ -191,10 +220,12 @@ public struct PreparedAnswer: Hashable, Sendable, Codable {
 
 /// A primary's word that the names of a record version are in force (R12, step 3).
 public struct RuleConfirmation: Hashable, Sendable, Codable {
+    /// Of the order that named the rules.
     public var version: RecordVersion
     /// Insert position read after the names were in force: the barrier.
     public var barrier: LSN
 
+    /// Creates a rule confirmation from its parts.
     public init(version: RecordVersion, barrier: LSN) {
         self.version = version
         self.barrier = barrier
@@ -203,13 +234,16 @@ public struct RuleConfirmation: Hashable, Sendable, Codable {
 
 /// How a primacy began.
 public struct PromotionResult: Hashable, Sendable, Codable {
+    /// In which it became primary.
     public var term: Term
+    /// Taken by PostgreSQL; equal to the assigned one.
     public var timeline: Timeline
     /// End of the timeline-switch record.
     public var switchLSN: LSN
     /// Where the parent timeline ended.
     public var forkLSN: LSN
 
+    /// Creates a promotion result from its parts.
     public init(term: Term, timeline: Timeline, switchLSN: LSN, forkLSN: LSN) {
         self.term = term
         self.timeline = timeline
@@ -222,8 +256,11 @@ public struct PromotionResult: Hashable, Sendable, Codable {
 public struct InstanceReport: Hashable, Sendable, Codable {
     /// Grows with each report; the answer names it, and the lease counts from its sending (R2).
     public var sequence: UInt64
+    /// On disk when this is sent.
     public var state: InstanceState
+    /// What stands where the data directory should be.
     public var directory: DataDirectory
+    /// As its processes and polls show.
     public var server: ServerState
     /// Latest successful poll; nil if the server is down or was never reached.
     public var status: ServerStatus?
@@ -231,8 +268,11 @@ public struct InstanceReport: Hashable, Sendable, Codable {
     public var statusAge: Duration
     /// What a server that is down holds, from its control file: timeline of its latest checkpoint.
     public var stoppedTimeline: Timeline?
+    /// Nil unless promised, cut and read in the present term.
     public var prepared: PreparedAnswer?
+    /// Nil if no rules were confirmed since the server started.
     public var confirmation: RuleConfirmation?
+    /// Nil unless it was promoted since the server started.
     public var promotion: PromotionResult?
     /// Term and primary that a standby was last told to follow and does.
     public var following: Following?
@@ -251,6 +291,7 @@ public struct InstanceReport: Hashable, Sendable, Codable {
     /// What keeps this instance from doing what it was told; empty if nothing.
     public var fault: String
 
+    /// Creates an instance report from its parts.
     public init(sequence: UInt64, state: InstanceState, directory: DataDirectory, server: ServerState) {
         self.sequence = sequence
         self.state = state
@@ -275,9 +316,12 @@ public struct InstanceReport: Hashable, Sendable, Codable {
 
 /// Whom a standby follows, in which term.
 public struct Following: Hashable, Sendable, Codable {
+    /// In which it was told.
     public var term: Term
+    /// Whom it was told to follow.
     public var primary: InstanceName
 
+    /// Creates a following from its parts.
     public init(term: Term, primary: InstanceName) {
         self.term = term
         self.primary = primary

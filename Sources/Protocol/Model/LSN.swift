@@ -2,8 +2,10 @@
 ///
 /// - SeeAlso: PostgreSQL manual, 8.20 pg_lsn Type.
 public struct LSN: RawRepresentable, Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// Bytes since the beginning of the WAL.
     public let rawValue: UInt64
 
+    /// Creates a lsn from its number.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
     /// The invalid position, before any WAL.
@@ -20,11 +22,13 @@ public struct LSN: RawRepresentable, Hashable, Comparable, Sendable, Codable, Cu
         self.init(rawValue: high << 32 | low)
     }
 
+    /// By number.
     public static func < (left: LSN, right: LSN) -> Bool { left.rawValue < right.rawValue }
 
     /// Bytes from `earlier` to this position; zero if this is not later.
     public func bytes(since earlier: LSN) -> UInt64 { rawValue > earlier.rawValue ? rawValue - earlier.rawValue : 0 }
 
+    /// For people: logs, history and command line.
     public var description: String {
         let high = String(rawValue >> 32, radix: 16, uppercase: true)
         return high + "/" + String(rawValue & 0xFFFF_FFFF, radix: 16, uppercase: true)
@@ -39,8 +43,10 @@ private func isHexDigit(_ byte: UInt8) -> Bool {
 ///
 /// - SeeAlso: PostgreSQL manual, 26.3.5 Timelines.
 public struct Timeline: RawRepresentable, Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// 1 is the first.
     public let rawValue: UInt32
 
+    /// Creates a timeline from its number.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// No timeline known.
@@ -52,7 +58,9 @@ public struct Timeline: RawRepresentable, Hashable, Comparable, Sendable, Codabl
     /// The next id.
     public var next: Timeline { Timeline(rawValue: rawValue + 1) }
 
+    /// By number.
     public static func < (left: Timeline, right: Timeline) -> Bool { left.rawValue < right.rawValue }
+    /// For people: logs, history and command line.
     public var description: String { "\(rawValue)" }
 }
 
@@ -60,26 +68,34 @@ public struct Timeline: RawRepresentable, Hashable, Comparable, Sendable, Codabl
 ///
 /// Ordered by timeline first, as R7 demands.
 public struct WALPosition: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// Of the last record held.
     public var timeline: Timeline
+    /// End of that record.
     public var lsn: LSN
 
+    /// Creates a wal position from its parts.
     public init(timeline: Timeline, lsn: LSN) {
         self.timeline = timeline
         self.lsn = lsn
     }
 
+    /// By timeline first, then by place (R7).
     public static func < (left: WALPosition, right: WALPosition) -> Bool {
         (left.timeline, left.lsn) < (right.timeline, right.lsn)
     }
 
+    /// For people: logs, history and command line.
     public var description: String { "timeline \(timeline) at \(lsn)" }
 }
 
 /// Number that initdb gives a data directory and every copy of it.
 public struct SystemIdentifier: RawRepresentable, Hashable, Sendable, Codable, CustomStringConvertible {
+    /// As `pg_controldata` shows it.
     public let rawValue: UInt64
 
+    /// Creates a system identifier from its number.
     public init(rawValue: UInt64) { self.rawValue = rawValue }
 
+    /// For people: logs, history and command line.
     public var description: String { "\(rawValue)" }
 }

@@ -15,12 +15,14 @@ public enum ControllerMessage: Hashable, Sendable {
 
 /// Answer to one report; carries the lease if the instance is the recorded primary (R2).
 public struct ReportAnswer: Hashable, Sendable {
+    /// Of the report that it answers.
     public var sequence: UInt64
     /// Stamp of the record that the answer was decided from.
     public var stamp: Stamp
     /// Lease granted for `stamp.term`, counted from the sending of that report; nil if none.
     public var lease: Duration?
 
+    /// Creates a report answer from its parts.
     public init(sequence: UInt64, stamp: Stamp, lease: Duration?) {
         self.sequence = sequence
         self.stamp = stamp
@@ -34,8 +36,10 @@ public struct OrderRefusal: Hashable, Sendable {
     public var stamp: Stamp
     /// Name of the order.
     public var order: String
+    /// What to change, for a person.
     public var reason: String
 
+    /// Creates an order refusal from its parts.
     public init(stamp: Stamp, order: String, reason: String) {
         self.stamp = stamp
         self.order = order
@@ -43,11 +47,16 @@ public struct OrderRefusal: Hashable, Sendable {
     }
 }
 
-/// What the controller asks of an instance. Every order may come late, twice or never.
+/// What the controller asks of an instance.
+///
+/// Every order may come late, twice or never.
 public struct Order: Hashable, Sendable {
+    /// Under which it was decided.
     public var stamp: Stamp
+    /// What is asked.
     public var kind: Kind
 
+    /// Creates an order from its parts.
     public init(stamp: Stamp, kind: Kind) {
         self.stamp = stamp
         self.kind = kind
@@ -83,9 +92,12 @@ public struct Order: Hashable, Sendable {
 
 /// Birth of a cluster's data.
 public struct Initialization: Hashable, Sendable {
+    /// The rule of birth.
     public var rules: [Rule]
+    /// All instances to be.
     public var members: [InstanceSpec]
 
+    /// Creates an initialization from its parts.
     public init(rules: [Rule], members: [InstanceSpec]) {
         self.rules = rules
         self.members = members
@@ -103,6 +115,7 @@ public struct Promotion: Hashable, Sendable {
     /// Primacies so far, to tell the ancestors among the timelines already used.
     public var history: [Primacy]
 
+    /// Creates a promotion from its parts.
     public init(timeline: Timeline, rules: [Rule], peers: [MemberID], history: [Primacy]) {
         self.timeline = timeline
         self.rules = rules
@@ -113,9 +126,11 @@ public struct Promotion: Hashable, Sendable {
 
 /// How an instance becomes a standby of a primary.
 public struct FollowPlan: Hashable, Sendable {
+    /// Whom to follow.
     public var primary: InstanceName
     /// The primary's own address.
     public var server: Endpoint
+    /// Data of any other is never touched.
     public var systemIdentifier: SystemIdentifier
     /// Primacies up to this term: what the instance's own history is judged by.
     public var history: [Primacy]
@@ -125,9 +140,14 @@ public struct FollowPlan: Hashable, Sendable {
     /// so that a late duplicate cannot discard the new copy.
     public var discard: Incarnation?
 
+    /// Creates a follow plan from its parts.
     public init(
-        primary: InstanceName, server: Endpoint, systemIdentifier: SystemIdentifier, history: [Primacy],
-        peers: [MemberID], discard: Incarnation? = nil
+        primary: InstanceName,
+        server: Endpoint,
+        systemIdentifier: SystemIdentifier,
+        history: [Primacy],
+        peers: [MemberID],
+        discard: Incarnation? = nil
     ) {
         self.primary = primary
         self.server = server
@@ -142,8 +162,10 @@ public struct FollowPlan: Hashable, Sendable {
 public struct Governance: Hashable, Sendable {
     /// One rule, or old and new (R12).
     public var rules: [Rule]
+    /// Other members, each of which gets a slot.
     public var peers: [MemberID]
 
+    /// Creates a governance from its parts.
     public init(rules: [Rule], peers: [MemberID]) {
         self.rules = rules
         self.peers = peers

@@ -2,10 +2,13 @@
 ///
 /// Never compared with another machine's.
 public struct MonotonicInstant: Hashable, Comparable, Sendable, CustomStringConvertible {
+    /// Since the clock's start.
     public let nanoseconds: UInt64
 
+    /// Creates a monotonic instant from its parts.
     public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
+    /// By number.
     public static func < (left: Self, right: Self) -> Bool { left.nanoseconds < right.nanoseconds }
 
     /// The moment `duration` later; before the clock's start becomes its start.
@@ -15,13 +18,16 @@ public struct MonotonicInstant: Hashable, Comparable, Sendable, CustomStringConv
     }
 
     /// The moment `duration` earlier.
-    public static func - (instant: Self, duration: Duration) -> Self { instant + .nanoseconds(-duration.wholeNanoseconds) }
+    public static func - (instant: Self, duration: Duration) -> Self {
+        instant + .nanoseconds(-duration.wholeNanoseconds)
+    }
 
     /// Time from `earlier` to `later`; negative if they are the other way round.
     public static func - (later: Self, earlier: Self) -> Duration {
         .nanoseconds(Int64(clamping: later.nanoseconds) - Int64(clamping: earlier.nanoseconds))
     }
 
+    /// For people: logs, history and command line.
     public var description: String { "\(nanoseconds / 1_000_000) ms" }
 }
 

@@ -1,5 +1,6 @@
 /// Name of an instance within its cluster: lower-case letters, digits and inner hyphens, at most 40 characters.
 public struct InstanceName: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// Checked.
     public let text: String
 
     /// - Returns: nil if the text is not a valid name.
@@ -15,17 +16,21 @@ public struct InstanceName: Hashable, Comparable, Sendable, Codable, CustomStrin
         self = name
     }
 
+    /// Encodes the text.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(text)
     }
 
+    /// Alphabetically.
     public static func < (left: InstanceName, right: InstanceName) -> Bool { left.text < right.text }
+    /// For people: logs, history and command line.
     public var description: String { text }
 }
 
 /// Name of a cluster: same alphabet as an instance's, at most 50 characters.
 public struct ClusterName: Hashable, Sendable, Codable, CustomStringConvertible {
+    /// Checked.
     public let text: String
 
     /// - Returns: nil if the text is not a valid name.
@@ -41,18 +46,22 @@ public struct ClusterName: Hashable, Sendable, Codable, CustomStringConvertible 
         self = name
     }
 
+    /// Encodes the text.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(text)
     }
 
+    /// For people: logs, history and command line.
     public var description: String { text }
 }
 
 /// A name that breaks the rule for names.
 public struct InvalidNameError: Error, CustomStringConvertible {
+    /// As it was found, unchecked.
     public let text: String
 
+    /// For people: logs, history and command line.
     public var description: String {
         "could not read name '\(text.prefix(80))': only a-z, 0-9 and inner hyphens are allowed"
     }
@@ -62,6 +71,7 @@ public struct InvalidNameError: Error, CustomStringConvertible {
 ///
 /// Promises, votes and answers belong to an incarnation, never to a name alone.
 public struct Incarnation: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// Eight hexadecimal digits.
     public let text: String
 
     /// - Returns: nil unless the text is 8 lower-case hexadecimal digits.
@@ -84,20 +94,26 @@ public struct Incarnation: Hashable, Comparable, Sendable, Codable, CustomString
         self = incarnation
     }
 
+    /// Encodes the text.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(text)
     }
 
+    /// Alphabetically.
     public static func < (left: Incarnation, right: Incarnation) -> Bool { left.text < right.text }
+    /// For people: logs, history and command line.
     public var description: String { text }
 }
 
 /// One voter: an instance in one incarnation.
 public struct MemberID: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    /// Stays when the data is replaced.
     public let name: InstanceName
+    /// Changes when the data is replaced.
     public let incarnation: Incarnation
 
+    /// Creates a memberid from its parts.
     public init(name: InstanceName, incarnation: Incarnation) {
         self.name = name
         self.incarnation = incarnation
@@ -108,10 +124,12 @@ public struct MemberID: Hashable, Comparable, Sendable, Codable, CustomStringCon
         String(name.text.map { $0 == "-" ? "_" : $0 }) + "_" + incarnation.text
     }
 
+    /// Alphabetically.
     public static func < (left: MemberID, right: MemberID) -> Bool {
         (left.name, left.incarnation) < (right.name, right.incarnation)
     }
 
+    /// For people: logs, history and command line.
     public var description: String { "\(name)/\(incarnation)" }
 }
 

@@ -14,8 +14,10 @@ public struct Rule: Hashable, Sendable, Codable, CustomStringConvertible {
     public let voters: [MemberID]
     /// Acknowledgements a commit waits for (k); zero in `async` and at birth.
     public let required: Int
+    /// In which the voters are counted.
     public let mode: Durability
 
+    /// Creates a rule from its parts.
     public init(voters: [MemberID], required: Int, mode: Durability) {
         self.voters = Array(Set(voters)).sorted()
         self.required = required
@@ -59,6 +61,7 @@ public struct Rule: Hashable, Sendable, Codable, CustomStringConvertible {
         return "ANY \(required) (" + voters.map(\.applicationName).joined(separator: ", ") + ")"
     }
 
+    /// For people: logs, history and command line.
     public var description: String {
         "\(required) of {\(voters.map(\.description).joined(separator: ", "))}, \(mode.rawValue)"
     }

@@ -28,6 +28,21 @@ struct FaultPlan {
         losesStoreAnswers = random.chance(300)
     }
 
+    /// A rule that is broken on purpose is played under the faults it is there for.
+    mutating func focus(on rule: BrokenRule, _ random: inout SplitMix64) {
+        switch rule {
+        case .staleOrders, .revocation:
+            kinds = [.hostPaused, .hostPaused, .networkChaos, .controllerCutOff, .serverFrozen]
+        case .leaseTimer: kinds = [.agentKilled, .agentFrozen, .agentFrozen, .postmasterKilled]
+        case .voterSwap: kinds = [.hostKilled, .hostPaused, .serversSevered, .postmasterKilled, .hostKilled]
+        case .release, .gate, .names, .opening: kinds = [.postmasterKilled, .hostKilled, .serversSevered]
+        }
+        spacing = random.number(Time.milliseconds(500)...Time.milliseconds(2500))
+        firstAt = Time.seconds(8)
+        safetySpan = Time.seconds(40)
+        losesStoreAnswers = false
+    }
+
     var isTroubled: Bool { !isCalm }
 
     var summary: String {

@@ -169,6 +169,10 @@ extension World {
     // MARK: People
 
     private func promoteByHand(_ host: Host) {
+        // Done to the last copy there is no way back: that is between two primaries and not played.
+        guard let record = store.record, record.phase == .steady, let primary = record.primary, primary != host.name,
+            self.host(of: primary)?.server?.isPrimary == true
+        else { return }
         guard let server = host.server, server.mode == .standby, server.answersQueries else { return }
         server.isPromoting = true
         soon(20_000...80_000) { $0.endRecovery(host, server) }

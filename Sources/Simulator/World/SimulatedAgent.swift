@@ -50,6 +50,7 @@ extension World {
         while host.agent === agent, !agent.isBusy, !agent.inbox.isEmpty {
             switch agent.inbox.removeFirst() {
             case .report: sendReport(host, agent)
+            case .serverDown(let starts): if starts == host.starts { decide(.serverDown, host, agent) }
             case .event(let event): decide(event, host, agent)
             }
         }
@@ -71,10 +72,7 @@ extension World {
             default: true
             }
         }
-        if hasSteps {
-            agent.eagerUntil = now + Time.milliseconds(1000)
-            hurryPoll(host, agent)
-        }
+        if hasSteps, agent.machine.wantsCloseLook { hurryPoll(host, agent) }
         perform(host, agent)
         scheduleWake(host, agent)
     }
@@ -179,7 +177,7 @@ extension World {
     // MARK: Polls
 
     private func schedulePoll(_ host: Host, _ agent: AgentProcess) {
-        let isEager = now < agent.eagerUntil
+        let isEager = agent.machine.wantsCloseLook
         let delay = isEager ? Time.milliseconds(20) : spec.timings.reportInterval.nanosecondsCount
         let due = now + delay
         agent.nextPoll = due

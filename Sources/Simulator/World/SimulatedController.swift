@@ -179,7 +179,7 @@ extension World {
     private var losesMessage: Bool { network.isChaotic && random.chance(150) }
 
     private func send(_ order: Order, to host: Host, _ process: ControllerProcess) {
-        let copies = network.isChaotic && random.chance(250) ? 2 : 1
+        let copies = network.isChaotic && random.chance(breaks(.staleOrders) ? 900 : 250) ? 2 : 1
         let number = process.connections[host.index].number
         for copy in 0..<copies {
             // A duplicate may come in an hour, to whoever lives there then.

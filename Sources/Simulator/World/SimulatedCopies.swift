@@ -49,6 +49,9 @@ extension World {
             guard let source = world.source(upstream, for: host), source.isCheckpointed else {
                 return world.awaitCheckpoint(host, agent, id, upstream, until: deadline)
             }
+            // Recovered to a clean shutdown first; the control file is the last thing that pg_rewind writes.
+            folder.shutDownCleanly = true
+            folder.wasPrimary = true
             folder.isDamaged = true
             world.later(host, agent, 200_000...1_500_000) { world in
                 guard host.server == nil, host.disk.folder === folder, !agent.cancelled.contains(id) else { return }

@@ -110,6 +110,9 @@ struct HostClock {
 /// What waits in an agent's one queue.
 enum AgentInput {
     case event(InstanceEvent)
+    /// Word of a server's end, with the number of starts asked for until then: once overtaken by a start it
+    /// would be taken for the end of the new server.
+    case serverDown(starts: Int)
     case report
 }
 
@@ -132,7 +135,6 @@ final class AgentProcess {
     var wakeAt: UInt64?
     var nextPoll: UInt64 = 0
     var polls = 0
-    var eagerUntil: UInt64 = 0
 
     init(number: Int, machine: InstanceMachine) {
         self.number = number
@@ -155,6 +157,8 @@ final class Host {
     var launcherNumber = 0
     var leaseEnd: MonotonicInstant?
     var server: ServerProcesses?
+    /// How often a start was asked for.
+    var starts = 0
     /// Processes that outlive the word that they are gone; only where rule R4 is broken.
     var lingering: [ServerProcesses] = []
     var agent: AgentProcess?

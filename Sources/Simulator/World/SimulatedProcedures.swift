@@ -6,6 +6,8 @@ extension World {
     // MARK: Start and stop
 
     func start(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ launch: ServerLaunch) {
+        host.starts += 1
+        trace("[\(host.name)] launcher starts the server: \(launch)")
         later(host, agent, 500...5000) { world in
             guard let folder = host.disk.folder else {
                 return world.complete(id, .failed("there is no data directory"), host, agent)

@@ -62,7 +62,17 @@ extension World {
         endReceiver(of: server)
         endSenders(of: server)
         if host.server == nil { host.leaseEnd = nil }
-        if tells { soon(200...3000) { $0.on(host) { $0.tellAgent(host, .serverDown) } } }
+        if tells { tellServerDown(host) }
+    }
+
+    private func tellServerDown(_ host: Host) {
+        let starts = host.starts
+        soon(200...3000) { world in
+            world.on(host) { world in
+                guard let agent = host.agent else { return }
+                world.inside(host, agent) { $0.give(.serverDown(starts: starts), host, agent) }
+            }
+        }
     }
 
     /// SIGKILL to the postmaster alone: its backends live on until the launcher has ended each.
@@ -77,7 +87,7 @@ extension World {
             host.server = nil
             host.leaseEnd = nil
             server.folder = server.folder.copy()
-            soon(1000...3000) { $0.on(host) { $0.tellAgent(host, .serverDown) } }
+            tellServerDown(host)
             soon(500_000...5_000_000) { $0.endServer(host, server, "its last backends ended", tells: false) }
             return strag(server, host, every: 50_000)
         }
@@ -101,7 +111,7 @@ extension World {
     func stopServer(_ host: Host, _ mode: StopMode) {
         trace("[\(host.name)] launcher stops the server (\(mode.rawValue))")
         guard let server = host.server, !server.isGone else {
-            return soon(300...3000) { $0.on(host) { if host.server == nil { $0.tellAgent(host, .serverDown) } } }
+            return tellServerDown(host)
         }
         switch mode {
         case .kill: soon(1000...10_000) { $0.endServer(host, server, "every process was killed") }

@@ -38,7 +38,8 @@ final class World {
         self.options = options
         var random = SplitMix64(seed: options.seed)
         let isAsync = options.durability == .async
-        let count = isAsync ? 1 + random.below(4) : 2 + random.below(3)
+        let breaksRule = options.brokenRule != nil
+        let count = breaksRule ? 3 : isAsync ? 1 + random.below(4) : 2 + random.below(3)
         spec = World.makeSpec(count: count, options.durability)
         for (index, instance) in spec.instances.enumerated() {
             let clock = HostClock(offset: random.number(1...1 << 50), rate: 960 + UInt64(random.below(81)))
@@ -46,7 +47,8 @@ final class World {
         }
         network = SimulatedNetwork(count: count)
         controllerClock = HostClock(offset: random.number(1...1 << 50), rate: 1000)
-        plan = FaultPlan(&random, isCalm: options.seed % 16 == 0, instances: count)
+        plan = FaultPlan(&random, isCalm: options.seed % 16 == 0 && !breaksRule, instances: count)
+        if let rule = options.brokenRule { plan.focus(on: rule, &random) }
         self.random = random
     }
 

@@ -2,10 +2,13 @@ import Yams
 
 /// What is wrong with a configuration: every fault found, not only the first.
 public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// One sentence each: what, where, how to mend it.
     public let faults: [String]
 
+    /// Creates a configuration error from its parts.
     public init(faults: [String]) { self.faults = faults }
 
+    /// For people: logs, history and command line.
     public var description: String { faults.joined(separator: "\n") }
 }
 
@@ -30,6 +33,7 @@ public struct ConfigurationReader {
     ///   - yaml: Contents of the file; nil if there is none.
     ///   - source: Its path, for the texts of faults.
     ///   - flags: By dotted key.
+    ///   - environment: All variables of the process.
     public init(yaml: String?, source: String, flags: [String: String], environment: [String: String]) {
         self.source = source
         self.flags = flags
@@ -133,7 +137,12 @@ public struct ConfigurationReader {
         guard let node = node(key) else { return }
         guard let sequence = node.sequence else { return fault(key, "must be a list") }
         for (index, element) in sequence.enumerated() {
-            var reader = ConfigurationReader(yaml: nil, source: "\(source): \(key)[\(index)]", flags: [:], environment: [:])
+            var reader = ConfigurationReader(
+                yaml: nil,
+                source: "\(source): \(key)[\(index)]",
+                flags: [:],
+                environment: [:]
+            )
             guard element.mapping != nil else {
                 fault(key, "entry \(index) must be a mapping")
                 continue

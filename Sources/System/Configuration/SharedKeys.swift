@@ -7,7 +7,9 @@ extension ConfigurationReader {
     ///
     /// - Throws: `ConfigurationError` if it cannot be read, or is larger than the limit.
     public static func open(
-        file: String?, flags: [String: String], environment: [String: String]
+        file: String?,
+        flags: [String: String],
+        environment: [String: String]
     ) throws(ConfigurationError) -> ConfigurationReader {
         guard let file else {
             return ConfigurationReader(yaml: nil, source: "the configuration", flags: flags, environment: environment)

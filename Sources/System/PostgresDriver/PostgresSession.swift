@@ -104,10 +104,17 @@ public final class PostgresSession: Sendable {
     ) async throws(PostgresError) -> Value {
         let limit = Deadline(after: deadline)
         let mailbox = mailbox
+        let late = PostgresError(
+            "use the session at \(address)",
+            .deadline,
+            message: "earlier statements took too long"
+        )
         let lost = PostgresError("use the session at \(address)", .lost, message: "the connection was closed")
         let outcome: Result<Value, PostgresError> = await withCheckedContinuation { continuation in
             mailbox.post { connection in
                 guard let connection else { return continuation.resume(returning: .failure(lost)) }
+                // Still in the queue at its deadline: nothing was begun, so the connection is as good as before.
+                guard !limit.isOver else { return continuation.resume(returning: .failure(late)) }
                 let outcome: Result<Value, PostgresError>
                 do throws(PostgresError) {
                     outcome = .success(try body(connection, limit))

@@ -7,7 +7,9 @@ public let softwareVersion = "0.1.0"
 ///
 /// - Throws: What the service throws, unless it was cancelled.
 public func runUntilSignalled(
-    _ signals: AsyncStream<Int32>, logger: Logger, _ body: @escaping @Sendable () async throws -> Void
+    _ signals: AsyncStream<Int32>,
+    logger: Logger,
+    _ body: @escaping @Sendable () async throws -> Void
 ) async throws {
     try await withThrowingTaskGroup(of: Bool.self) { group in
         group.addTask {

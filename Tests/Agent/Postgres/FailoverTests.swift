@@ -77,6 +77,10 @@ struct FailoverTests {
     private func cutAndPromote(_ world: World) async throws {
         let (a, b, c) = (world.a, world.b, world.c)
         let session = try await a.connect()
+        try await eventually("both receive again, their senders having been ended") {
+            let senders = try await a.adapter.poll(within: .seconds(2)).senders
+            return senders.filter { $0.state == "streaming" }.count == 2
+        }
         // The candidate has received what it has not replayed: neither cut nor promotion may trip over that.
         try await b.connect().query("SELECT pg_wal_replay_pause()", deadline: .seconds(2))
         try await session.query("CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n", deadline: .seconds(5))
@@ -118,10 +122,6 @@ struct FailoverTests {
     }
 
     private func statusOfStandby(_ world: World) async throws {
-        try await eventually("both receive again, their senders having been ended") {
-            let senders = try await world.a.adapter.poll(within: .seconds(2)).senders
-            return senders.filter { $0.state == "streaming" }.count == 2
-        }
         let status = try await world.b.adapter.poll(within: .seconds(2))
         let receiver = try #require(status.receiver)
         #expect(status.inRecovery && status.clientsAdmitted && status.synchronousNames == standbySynchronousNames)

@@ -27,6 +27,7 @@ struct DriverTests {
             let walsender = try await PostgresSession.connect(replication, deadline: .seconds(3))
             #expect(try await walsender.query("IDENTIFY_SYSTEM", deadline: .seconds(2)).columns.first == "systemid")
             try await deadlines(target)
+            try await queue(target)
             try await lostSessions(target, session)
             try await manyAtOnce(target)
         }
@@ -44,6 +45,16 @@ struct DriverTests {
         await #expect { try await session.query("SELECT 1", deadline: .seconds(1)) } throws: { error in
             (error as? PostgresError)?.kind == .lost
         }
+    }
+
+    /// A statement that never left the queue spoils nothing.
+    private func queue(_ target: ConnectionTarget) async throws {
+        let session = try await PostgresSession.connect(target, deadline: .seconds(3))
+        async let slow = session.query("SELECT pg_sleep(0.5)", deadline: .seconds(5))
+        try await Task.sleep(for: .milliseconds(50))
+        await #expect(throws: PostgresError.self) { try await session.query("SELECT 1", deadline: .milliseconds(50)) }
+        _ = try await slow
+        #expect(try await session.query("SELECT 2", deadline: .seconds(2)).first() == "2")
     }
 
     private func lostSessions(_ target: ConnectionTarget, _ other: PostgresSession) async throws {

@@ -1,0 +1,42 @@
+# Every verb works from a clean clone; `make` alone lists them.
+
+SEEDS ?= 2000
+ROUNDS ?= 10
+SWIFT ?= swift
+
+RELEASE := .build/release
+SOURCES := $(shell find Package.swift Sources Tests -name '*.swift' -not -path '*/Generated/*' 2>/dev/null)
+
+.PHONY: help deps build demo test check simulate bench-quick clean
+.DEFAULT_GOAL := help
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
+
+deps: ## install with apt what building and testing need
+	@bash .ci/deps
+
+build: deps ## build all programs for use, into .build/release
+	$(SWIFT) build -c release
+
+demo: build ## kill a primary under a writing client and watch its understudy take over
+	$(RELEASE)/understudy local demo
+
+test: deps ## run all tests, with real PostgreSQL servers
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --no-parallel
+
+check: deps ## check the format, build strictly, run the tidy tests
+	$(SWIFT) format lint --strict $(SOURCES)
+	$(SWIFT) build --explicit-target-dependency-import-check error
+	$(SWIFT) test --filter TidyTests
+
+simulate: deps ## run simulated histories of failures; SEEDS=2000
+	$(SWIFT) build -c release --product understudy-simulate
+	$(RELEASE)/understudy-simulate --seeds $(SEEDS)
+
+bench-quick: build ## measure failovers beside PostgreSQL's own promotion; ROUNDS=10
+	$(RELEASE)/understudy local bench-quick --rounds $(ROUNDS)
+
+clean: ## remove everything that was built
+	rm -rf .build

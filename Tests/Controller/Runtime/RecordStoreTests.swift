@@ -1,0 +1,106 @@
+import ClusterModel
+import Foundation
+import Platform
+import Testing
+
+@testable import ControllerRuntime
+
+@Suite("Controller: the record in a file")
+struct RecordStoreTests {
+    private let cluster: ClusterName
+    private let folder: String
+
+    init() throws {
+        cluster = try #require(ClusterName("orders"))
+        folder = NSTemporaryDirectory() + "understudy-test-record-\(UUID().uuidString)"
+        try DurableFile.makeDirectory(folder)
+    }
+
+    private var path: String { folder + "/record.json" }
+
+    private func withStore(_ body: (FileRecordStore) async throws -> Void) async throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try await body(FileRecordStore(path: path, cluster: cluster))
+    }
+
+    @Test("what was stored is loaded, whole")
+    func roundTrip() async throws {
+        try await withStore { store in
+            let before = try await store.load()
+            #expect(before == nil)
+            var record = ClusterRecord(forming: cluster, mode: .required)
+            record.history = [
+                Primacy(
+                    term: Term(rawValue: 1),
+                    primary: nil,
+                    timeline: .first,
+                    parent: .none,
+                    forkLSN: LSN(rawValue: .max),
+                    why: "birth"
+                )
+            ]
+            guard case .stored = await store.store(record, replacing: .none) else {
+                Issue.record("the first write was refused")
+                return
+            }
+            let after = try await store.load()
+            #expect(after == record)
+        }
+    }
+
+    @Test("a write that expects another version changes nothing and shows what is stored")
+    func conflict() async throws {
+        try await withStore { store in
+            let first = ClusterRecord(forming: cluster, mode: .required)
+            _ = await store.store(first, replacing: .none)
+            var second = first
+            second.version = RecordVersion(rawValue: 9)
+            guard case .conflict(let found) = await store.store(second, replacing: RecordVersion(rawValue: 8)) else {
+                Issue.record("a stale write was taken")
+                return
+            }
+            #expect(found == first)
+            let after = try await store.load()
+            #expect(after == first)
+        }
+    }
+
+    @Test("a second controller is kept out, and told who holds the lock")
+    func oneAtATime() async throws {
+        try await withStore { store in
+            let error = #expect(throws: PlatformError.self) {
+                _ = try FileRecordStore(path: path, cluster: cluster)
+            }
+            #expect(error?.description.contains("held by process") == true)
+            _ = try await store.load()
+        }
+    }
+
+    @Test(
+        "a record that cannot be is refused with the mend, never half believed",
+        arguments: ["", "{", "[]", #"{"version": 3}"#, "null"]
+    )
+    func garbled(text: String) async throws {
+        try await withStore { store in
+            try DurableFile.write(Array(text.utf8), to: path)
+            let error = await #expect(throws: RecordError.self) { () async throws in _ = try await store.load() }
+            #expect(error?.description.contains("restore a copy of it") == true)
+            guard case .unknown = await store.store(ClusterRecord(forming: cluster, mode: .async), replacing: .none)
+            else {
+                Issue.record("a record was written over one that could not be read")
+                return
+            }
+        }
+    }
+
+    @Test("the record of another cluster is refused")
+    func foreign() async throws {
+        try await withStore { store in
+            _ = await store.store(ClusterRecord(forming: cluster, mode: .async), replacing: .none)
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            try DurableFile.write(Array(text.replacingOccurrences(of: "orders", with: "bills").utf8), to: path)
+            let error = await #expect(throws: RecordError.self) { () async throws in _ = try await store.load() }
+            #expect(error?.description.contains("the record of cluster 'bills'") == true)
+        }
+    }
+}
