@@ -75,7 +75,7 @@ let package = Package(
 
         // Rooms: the only importers of their C library.
         room("Platform", at: "Sources/System/Platform"),
-        room("Telemetry", ["ClusterModel", logging], at: "Sources/System/Telemetry"),
+        room("Telemetry", ["ClusterModel", "Platform", logging], at: "Sources/System/Telemetry"),
         room("Configuration", ["ClusterModel", "Platform", logging, yaml], at: "Sources/System/Configuration"),
         room("PostgresDriver", ["CLibPQ", "Platform"], at: "Sources/System/PostgresDriver"),
         room("TLSTransport", ["COpenSSL", "Platform"] + nio, at: "Sources/System/TLSTransport"),

@@ -29,6 +29,11 @@ struct StatusTests {
             instance.votes = index == 0
             return instance
         }
+        let standby = try #require(view.instances.first)
+        let incarnation = Incarnation(number: 1)
+        view.rules = [
+            Rule(voters: [MemberID(name: standby.name, incarnation: incarnation)], required: 1, mode: .required)
+        ]
         return view
     }
 

@@ -26,7 +26,7 @@ extension InstanceMachine {
         case .initialize: initialize(now)
         case .prepare(let recover): prepare(recover: recover)
         case .lead(let promotion): lead(promotion, now)
-        case .govern(let governance, let version): govern(governance, version)
+        case .govern(let governance, let version): govern(governance, version, now)
         case .follow(let plan): follow(plan)
         }
     }
@@ -84,14 +84,9 @@ extension InstanceMachine {
     // MARK: Birth (R24)
 
     private mutating func initialize(_ now: MonotonicInstant) {
-        let peers: [MemberID] = []
         if case .present = directory, state.isPrimaryInOffice {
             // Clients wait until the record names it, and `govern` the rules (R24, I8).
-            if phase == .down && leaseIsLive(now, for: state.primaryOfTerm) {
-                arm()
-                start(.firstPrimary, peers: peers)
-            }
-            return
+            return startFirstPrimary(now)
         }
         guard phase == .down else { return }
         if state.role == .none || state.role == .initializing {
@@ -99,6 +94,13 @@ extension InstanceMachine {
             let id = begin(.initialize)
             add(.initialize(id))
         }
+    }
+
+    /// In office and down without a release, which only a first primary that never came up can be.
+    private mutating func startFirstPrimary(_ now: MonotonicInstant) {
+        guard phase == .down, leaseIsLive(now, for: state.primaryOfTerm) else { return }
+        arm()
+        start(.firstPrimary, peers: [])
     }
 
     // MARK: Revocation (R6)
@@ -180,8 +182,9 @@ extension InstanceMachine {
 
     // MARK: In office (R12, R23)
 
-    private mutating func govern(_ governance: Governance, _ version: RecordVersion) {
-        guard phase == .up, state.isPrimaryInOffice else { return }
+    private mutating func govern(_ governance: Governance, _ version: RecordVersion, _ now: MonotonicInstant) {
+        guard state.isPrimaryInOffice else { return }
+        guard phase == .up else { return startFirstPrimary(now) }
         let newest = governance.rules.last ?? .birth(.required)
         if confirmation?.version != version {
             // Only a change under way needs the names' full proof; afterwards they are in force already.

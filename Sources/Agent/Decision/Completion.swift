@@ -9,8 +9,11 @@ extension InstanceMachine {
         }
         self.work = nil
         if case .failed(let reason) = outcome { return failed(work.kind, reason, now) }
-        failures = 0
-        fault = ""
+        // Reading the control file again mends nothing.
+        if work.kind != .inspect {
+            failures = 0
+            fault = ""
+        }
         switch (work.kind, outcome) {
         case (.cut, .cut(let position)): cutEnded(position)
         case (.follow(let plan), .following): followEnded(plan)

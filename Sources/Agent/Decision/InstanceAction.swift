@@ -144,7 +144,7 @@ public enum InstanceAction: Hashable, Sendable {
     case rewind(ActionID, Upstream)
     /// Read the control file of a server that is down.
     case inspect(ActionID)
-    /// End the tool of a clone or rewind under way; its outcome is ignored.
+    /// End that work: no further step of it is done, its tool is stopped, its outcome is ignored.
     case cancelWork(ActionID)
     case report
     case refuse(OrderRefusal)

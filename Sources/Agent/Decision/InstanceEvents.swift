@@ -10,7 +10,7 @@ extension InstanceMachine {
         _ now: MonotonicInstant
     ) {
         self.directory = directory
-        work = nil
+        abandonWork()
         goal = .wait
         retryAt = nil
         var next = found ?? InstanceState()
@@ -48,13 +48,15 @@ extension InstanceMachine {
             armed = remaining != nil
             if let remaining, state.isPrimaryInOffice {
                 lease = Lease(term: state.primaryOfTerm, end: now + remaining)
+                // Whether the agent before this one got to it is unknown, and rewinds wait for it.
+                checkpointDue = now
             }
         }
     }
 
     mutating func launcherLost() {
         phase = .unknown
-        work = nil
+        abandonWork()
         forgetServer()
     }
 
@@ -144,7 +146,7 @@ extension InstanceMachine {
         stopDeadline = nil
         forgetServer()
         if downSince == nil { downSince = now }
-        if let work, work.kind.needsServer { self.work = nil }
+        if let work, work.kind.needsServer { abandonWork() }
         releaseIfDown()
         if !expected && state.role != .primary {
             retryLater(wasStarting ? "the server died while it was starting: see its log" : "the server died", now)
@@ -190,7 +192,7 @@ extension InstanceMachine {
             if !harder { return }
         case .unknown, .down: return
         }
-        if let work, work.kind.needsServer { self.work = nil }
+        if let work, work.kind.needsServer { abandonWork() }
         phase = .stopping(mode)
         stopDeadline = nil
         add(.stop(mode))

@@ -180,6 +180,13 @@ public struct InstanceMachine: Hashable, Sendable {
         return id
     }
 
+    /// Ends what is under way: no step of it is done any more.
+    mutating func abandonWork() {
+        guard let work else { return }
+        add(.cancelWork(work.id))
+        self.work = nil
+    }
+
     mutating func retryLater(_ reason: String, _ now: MonotonicInstant) {
         failures += 1
         fault = reason

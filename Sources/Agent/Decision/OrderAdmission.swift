@@ -137,13 +137,8 @@ extension InstanceMachine {
     private mutating func newTerm(_ term: Term) {
         prepared = nil
         confirmation = nil
-        if let work {
-            switch work.kind {
-            case .clone, .rewind: add(.cancelWork(work.id))
-            case .cut, .follow, .promote, .applyRules, .open, .initialize, .inspect: break
-            }
-            self.work = nil
-        }
+        // Also a `follow` half done: its next step would point the server at the old primary again, after the cut.
+        abandonWork()
         retryAt = nil
         failures = 0
         fault = ""

@@ -137,6 +137,8 @@ extension InstanceMachine {
         if phase == .up { return stop(.fast) }
         explain(.rejoin, rule: "R14", "rewinding to '\(upstream.primary)': \(reason)")
         persist { $0.role = .rewinding }
+        // What the control file said before says nothing about a rewind that does not end.
+        stopped = nil
         let id = begin(.rewind)
         add(.rewind(id, upstream))
     }

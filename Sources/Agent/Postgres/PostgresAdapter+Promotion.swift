@@ -18,7 +18,7 @@ extension PostgresAdapter {
             if try await isInRecovery(session) {
                 try await concurrently([
                     { () throws(WorkError) in try await self.placeComments(work) },
-                    { () throws(WorkError) in try await self.createSlots(for: work.peers) },
+                    { () throws(WorkError) in await self.createSlotsIfPossible(for: work.peers) },
                     { () throws(WorkError) in try await self.prepareToOpen(work) },
                 ])
                 try await endClients(session)

@@ -17,13 +17,35 @@ extension PostgresAdapter {
             """,
             [list]
         )
-        try await sql(
+        let missing = try await sql(
             """
-            SELECT pg_create_physical_replication_slot(name, true) FROM unnest($1::text[]) AS name \
+            SELECT name FROM unnest($1::text[]) AS name \
             WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = name)
             """,
             [list]
         )
+        let session = try await session()
+        for name in missing.rows.compactMap({ $0.first ?? nil }) {
+            do throws(PostgresError) {
+                _ = try await session.query(
+                    "SELECT pg_create_physical_replication_slot($1, true)",
+                    [name],
+                    deadline: .seconds(5)
+                )
+            } catch {
+                // Its owner, told to follow at the same moment, was faster.
+                if error.state != .duplicateObject { throw WorkError(error) }
+            }
+        }
+    }
+
+    /// Makes the slots that are missing here; one that cannot be made keeps no promotion from going on.
+    func createSlotsIfPossible(for members: [MemberID]) async {
+        do throws(WorkError) {
+            try await createSlots(for: members)
+        } catch {
+            fault = "could not make a replication slot: \(error)"
+        }
     }
 
     /// Makes the own slot on another server, if it is missing; asks again until the limit.

@@ -11,6 +11,7 @@ import Telemetry
 extension AgentShell {
     /// Does one action; false if the rest of its decision must be dropped.
     func perform(_ action: InstanceAction) async -> Bool {
+        logger.debug("action", metadata: ["action": "\(action)"])
         switch action {
         case .persist(let state): return await persist(state)
         case .armLease(let end): return await armLease(until: end)
@@ -78,7 +79,9 @@ extension AgentShell {
     private func cancel(_ id: ActionID) async {
         guard let task = procedures.removeValue(forKey: id) else { return }
         task.cancel()
-        // The next step must not find the old tool still at work on the directory.
+        // A server that hangs would hold it up; without its sessions it ends at once.
+        await adapter.forgetServer()
+        // The next step must not find the old one still at work.
         await task.value
     }
 
@@ -94,6 +97,7 @@ extension AgentShell {
 
     private func ended(_ id: ActionID, _ outcome: Outcome, _ life: Int) {
         procedures[id] = nil
+        logger.debug("outcome", metadata: ["action": "\(id)", "outcome": "\(outcome)"])
         guard life == self.life else { return }
         if case .failed(let reason) = outcome {
             logger.warning("action failed", metadata: ["action": "\(id)", LogKey.reason: "\(reason)"])

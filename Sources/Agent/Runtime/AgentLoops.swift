@@ -44,6 +44,7 @@ extension AgentShell {
     func keepPolling() async {
         while !Task.isCancelled {
             await poll()
+            (work, complaint) = (await adapter.activity, await adapter.fault)
             await pollNow.wait(atMost: pollInterval)
         }
     }

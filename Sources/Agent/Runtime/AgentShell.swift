@@ -42,6 +42,9 @@ public actor AgentShell {
     /// When each report that may still be answered was sent; the lease counts from there (R2).
     private var sentAt: [(sequence: UInt64, at: MonotonicInstant)] = []
     var freeBytes: UInt64?
+    /// What the adapter says of long work, and of what is wrong without being in the way.
+    var work = ""
+    var complaint = ""
     var isPolling = false
     var fastUntil: MonotonicInstant?
     /// Wakes the poll loop when there is something to look at soon.
@@ -231,6 +234,8 @@ public actor AgentShell {
     func snapshot(_ now: MonotonicInstant) -> InstanceReport {
         var report = machine.report(at: now)
         report.freeBytes = freeBytes
+        if !work.isEmpty { report.activity = work }
+        if report.fault.isEmpty { report.fault = complaint }
         return report
     }
 

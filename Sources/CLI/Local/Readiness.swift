@@ -50,6 +50,10 @@ extension LocalCluster {
             return [view.waiting.map { $0.text } ?? "a primary (the cluster is \(view.phase.rawValue))"]
         }
         var list: [String] = []
+        // Until a rule counts the standbys, a failover waits for the first primary itself.
+        if view.instances.count > 1 && view.rules.allSatisfy({ $0.voters.isEmpty }) {
+            list.append("no standby has a vote in a failover")
+        }
         for instance in view.instances {
             let detail = instance.fault.isEmpty ? instance.activity : instance.fault
             let because = detail.isEmpty ? "" : " (\(detail))"

@@ -27,7 +27,7 @@ actor HistoryFile {
     func append(_ explanation: Explanation, at milliseconds: Int64) throws {
         try write(
             Line(
-                at: Self.text(milliseconds),
+                at: WallClock.text(milliseconds),
                 kind: explanation.kind.rawValue,
                 rule: explanation.rule,
                 text: explanation.text,
@@ -38,17 +38,12 @@ actor HistoryFile {
     }
 
     func append(_ summary: FailoverSummary, at milliseconds: Int64) throws {
-        try write(Line(at: Self.text(milliseconds), failover: summary))
+        try write(Line(at: WallClock.text(milliseconds), failover: summary))
     }
 
     private func write(_ line: Line) throws {
         var bytes = Array(try encoder.encode(line))
         bytes.append(UInt8(ascii: "\n"))
         try AppendFile.append(bytes, to: path, sizeLimit: Self.sizeLimit)
-    }
-
-    private static func text(_ milliseconds: Int64) -> String {
-        let date = Date(timeIntervalSince1970: Double(milliseconds) / 1000)
-        return date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
     }
 }

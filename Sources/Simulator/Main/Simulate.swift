@@ -21,7 +21,8 @@ struct Simulate: ParsableCommand {
             To see that the checks would notice, break a rule on purpose:
 
               understudy-simulate --seeds 200 --disable-rule R4
-            """)
+            """
+    )
 
     @Option(help: "How many seeds to play.")
     var seeds: UInt64 = 500
@@ -47,7 +48,9 @@ struct Simulate: ParsableCommand {
     func validate() throws {
         if trace && seed == nil { throw ValidationError("--trace tells one seed: add --seed NUMBER") }
         if seeds == 0 { throw ValidationError("--seeds must be at least 1") }
-        if trace && durability == .both { throw ValidationError("--trace tells one world: add --durability required or async") }
+        if trace && durability == .both {
+            throw ValidationError("--trace tells one world: add --durability required or async")
+        }
     }
 
     func run() throws {
@@ -56,11 +59,17 @@ struct Simulate: ParsableCommand {
         for seed in chosen {
             for mode in durability.modes {
                 let options = SimulationOptions(
-                    seed: seed, durability: mode, brokenRule: disableRule?.rule, trace: trace)
+                    seed: seed,
+                    durability: mode,
+                    brokenRule: disableRule?.rule,
+                    trace: trace
+                )
                 if announce { print("seed \(seed), \(mode.rawValue)") }
                 let result = simulate(options)
                 for line in result.trace { print(line) }
-                if let violation = result.violation { print("seed \(seed): \(violation)\n  play it again: \(options.command)") }
+                if let violation = result.violation {
+                    print("seed \(seed): \(violation)\n  play it again: \(options.command)")
+                }
                 tally.add(result)
             }
         }

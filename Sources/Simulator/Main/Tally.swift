@@ -24,7 +24,8 @@ struct Tally {
         let faults = coverage.faults.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\($0.value)" }
         print(
             "SIMULATION {\"seeds\":\(seeds),\"violations\":\(violations),\"events\":\(events),"
-                + "\"faults\":{\(faults.joined(separator: ","))},\"virtual_seconds\":\(nanoseconds / 1_000_000_000)}")
+                + "\"faults\":{\(faults.joined(separator: ","))},\"virtual_seconds\":\(nanoseconds / 1_000_000_000)}"
+        )
     }
 
     private func list(_ counts: [String: Int]) -> String {

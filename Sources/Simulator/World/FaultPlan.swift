@@ -33,7 +33,7 @@ struct FaultPlan {
         switch rule {
         case .staleOrders, .revocation:
             kinds = [.hostPaused, .hostPaused, .networkChaos, .controllerCutOff, .serverFrozen]
-        case .leaseTimer: kinds = [.agentKilled, .agentFrozen, .agentFrozen, .postmasterKilled]
+        case .leaseTimer: kinds = [.agentFrozen, .hostIsolated]
         case .voterSwap: kinds = [.hostKilled, .hostPaused, .serversSevered, .postmasterKilled, .hostKilled]
         case .release, .gate, .names, .opening: kinds = [.postmasterKilled, .hostKilled, .serversSevered]
         }

@@ -16,7 +16,9 @@ extension World {
 
     private func inject() {
         guard let kind = random.pick(plan.kinds), let victim = victim() else { return }
-        let span = random.chance(250) ? random.number(Time.seconds(4)...Time.seconds(12))
+        let span =
+            random.chance(250)
+            ? random.number(Time.seconds(4)...Time.seconds(12))
             : random.number(Time.milliseconds(50)...Time.seconds(4))
         coverage.faults[kind.rawValue, default: 0] += 1
         trace("FAULT \(kind.rawValue) at \(victim.name) for \(span / 1_000_000) ms")
@@ -38,6 +40,7 @@ extension World {
             if let other = random.pick(hosts), other !== victim { sever([(victim.index, other.index)], span) }
         case .hostIsolated:
             cutOff(victim, span)
+            if breaks(.leaseTimer) { freezeAgent(victim, span) }
             sever(hosts.indices.filter { $0 != victim.index }.map { (victim.index, $0) }, span)
         case .networkChaos:
             network.isChaotic = true

@@ -22,8 +22,10 @@ extension World {
         coverage.acknowledged += 1
         if server.term < oracle.highestTerm || server.term == 0 {
             violate(
-                "I1", "'\(host.name)' acknowledged a commit as primary of term \(server.term) after term "
-                    + "\(oracle.highestTerm) had begun")
+                "I1",
+                "'\(host.name)' acknowledged a commit as primary of term \(server.term) after term "
+                    + "\(oracle.highestTerm) had begun"
+            )
         }
         oracle.highestTerm = max(oracle.highestTerm, server.term)
         oracle.lastAcknowledgedAt = now
@@ -65,8 +67,10 @@ extension World {
         guard server.term >= oracle.highestTerm, !holdsPromises(server.folder) else { return }
         if options.durability == .required {
             return violate(
-                "I3", "'\(host.name)' became primary of term \(server.term) without a promised commit "
-                    + "(\(server.folder.position), promised up to \(oracle.chain.last?.end ?? 0))")
+                "I3",
+                "'\(host.name)' became primary of term \(server.term) without a promised commit "
+                    + "(\(server.folder.position), promised up to \(oracle.chain.last?.end ?? 0))"
+            )
         }
         loseTail(host, server)
     }
@@ -81,8 +85,10 @@ extension World {
             let behind = min(reported, end) > kept ? min(reported, end) - kept : 0
             if behind > spec.maximumLagOnFailover {
                 violate(
-                    "I3", "'\(host.name)' became primary of term \(server.term) \(behind) bytes behind what the old one "
-                        + "had reported; the limit is \(spec.maximumLagOnFailover)")
+                    "I3",
+                    "'\(host.name)' became primary of term \(server.term) \(behind) bytes behind what the old one "
+                        + "had reported; the limit is \(spec.maximumLagOnFailover)"
+                )
             }
         }
         trace("\(end - kept) bytes are lost, as 'async' allows")
@@ -115,7 +121,9 @@ extension World {
     private func checkOnlyWriter(_ host: Host, _ server: ServerProcesses) {
         guard options.durability == .async else { return }
         for other in hosts where other !== host && other.isRunning {
-            guard let rival = other.server, rival.isPrimary, rival.term > 0, rival.gateIsOpen, !rival.isFrozen else { continue }
+            guard let rival = other.server, rival.isPrimary, rival.term > 0, rival.gateIsOpen, !rival.isFrozen else {
+                continue
+            }
             violate("I1", "'\(host.name)' opened while '\(other.name)' of term \(rival.term) still admits clients")
         }
     }
@@ -123,7 +131,8 @@ extension World {
     private func checkHistory(_ host: Host, _ server: ServerProcesses) {
         let timeline = server.folder.records[server.recoveredCount - 1].timeline
         let explains = store.record?.history.contains { entry in
-            entry.term.rawValue == server.term && entry.timeline.rawValue == timeline && entry.primary?.name == host.name
+            entry.term.rawValue == server.term && entry.timeline.rawValue == timeline
+                && entry.primary?.name == host.name
                 && !entry.why.isEmpty
         }
         if explains != true {
@@ -140,7 +149,10 @@ extension World {
             return folder.records[index].id == record.id
         }
         if copies.isEmpty {
-            violate("I3", "'\(host.name)' admits clients in term \(server.term), but nobody else has what it shows (R23)")
+            violate(
+                "I3",
+                "'\(host.name)' admits clients in term \(server.term), but nobody else has what it shows (R23)"
+            )
         }
     }
 

@@ -44,7 +44,9 @@ extension World {
         for host in hosts {
             let agent = host.agent
             trace("[\(host.name)] disk: \(host.disk.state.map { "\($0)" } ?? "nothing")")
-            trace("[\(host.name)] folder: \(host.disk.folder.map { "\($0.position)" } ?? "none"), server \(host.server == nil ? "down" : "up")")
+            trace(
+                "[\(host.name)] folder: \(host.disk.folder.map { "\($0.position)" } ?? "none"), server \(host.server == nil ? "down" : "up")"
+            )
             trace("[\(host.name)] machine: \(agent.map { "\($0.machine)" } ?? "none")")
         }
     }
@@ -62,7 +64,8 @@ extension World {
             return "'\(name)' acknowledges nothing"
         }
         for other in hosts where other !== host {
-            guard let server = other.server, server.mode == .standby, let link = server.receiver, link.source == host.index
+            guard let server = other.server, server.mode == .standby, let link = server.receiver,
+                link.source == host.index
             else { return "'\(other.name)' does not receive from '\(name)'" }
             guard primary.folder.flushed - server.folder.flushed < 20 else { return "'\(other.name)' is behind" }
             guard other.disk.state?.role == .standby else { return "'\(other.name)' does not count as a standby" }

@@ -29,7 +29,11 @@ extension World {
         let matches = folder != nil && folder?.incarnation == host.disk.state?.incarnation
         var view = LauncherView.down
         if host.server != nil { view = .running(lease: host.leaseEnd.map { $0 - local(host) }) }
-        give(.event(.attached(state: host.disk.state, directory: directory, matches: matches, server: view)), host, agent)
+        give(
+            .event(.attached(state: host.disk.state, directory: directory, matches: matches, server: view)),
+            host,
+            agent
+        )
     }
 
     // MARK: Events
@@ -125,7 +129,10 @@ extension World {
                 return world.soon(10_000...500_000) { $0.startAgent(host) }
             }
             if let before = host.disk.state, state.promised.term < before.promised.term {
-                world.violate("I2", "'\(host.name)' wrote a promise of \(state.promised.term) over \(before.promised.term)")
+                world.violate(
+                    "I2",
+                    "'\(host.name)' wrote a promise of \(state.promised.term) over \(before.promised.term)"
+                )
             }
             host.disk.state = state
             agent.isBusy = false

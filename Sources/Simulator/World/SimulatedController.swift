@@ -27,7 +27,10 @@ extension World {
     func startController() {
         guard controller == nil else { return }
         let process = ControllerProcess(
-            number: nextNumber(), machine: ClusterMachine(spec: spec), count: hosts.count)
+            number: nextNumber(),
+            machine: ClusterMachine(spec: spec),
+            count: hosts.count
+        )
         controller = process
         trace("controller starts")
         load(process)
@@ -64,7 +67,8 @@ extension World {
     private func tellRecord(_ record: ClusterRecord) {
         trace(
             "record \(record.version): term \(record.term) \(record.phase.rawValue), primary "
-                + "\(record.primaryMember?.description ?? "none"), rules \(record.rules)")
+                + "\(record.primaryMember?.description ?? "none"), rules \(record.rules)"
+        )
     }
 
     private func perform(_ action: ClusterAction, _ process: ControllerProcess) {
@@ -122,7 +126,9 @@ extension World {
 
     /// Rule R7 broken: the candidate leaves the voters and nobody takes its place.
     private func withoutSwap(_ wanted: ClusterRecord, _ before: ClusterRecord) -> ClusterRecord {
-        guard wanted.phase == .promoting, before.phase == .preparing, let old = before.primaryMember else { return wanted }
+        guard wanted.phase == .promoting, before.phase == .preparing, let old = before.primaryMember else {
+            return wanted
+        }
         var record = wanted
         record.rules = wanted.rules.map { rule in
             guard rule.voters.count > 1 else { return rule }
@@ -209,7 +215,9 @@ extension World {
         let copies = network.isChaotic && random.chance(100) ? 2 : 1
         for _ in 0..<copies {
             after(latencyDown(host, process)) { world in
-                guard process.connections[host.index].number == number, !world.network.isCutOff[host.index] else { return }
+                guard process.connections[host.index].number == number, !world.network.isCutOff[host.index] else {
+                    return
+                }
                 world.inside(host, agent) { world in
                     guard let sentAt = agent.sent[answer.sequence] else { return }
                     world.give(.event(.answered(answer, sentAt: sentAt)), host, agent)

@@ -8,8 +8,10 @@ extension World {
             guard !world.fails(20) else { return world.complete(id, .failed("initdb failed"), host, agent) }
             let number = SystemIdentifier(rawValue: world.random.next() >> 1)
             let folder = DataFolder(
-                systemIdentifier: number, incarnation: world.newIncarnation(),
-                records: [world.newRecord(timeline: 1, after: 0x100_0000)])
+                systemIdentifier: number,
+                incarnation: world.newIncarnation(),
+                records: [world.newRecord(timeline: 1, after: 0x100_0000)]
+            )
             folder.names = ""
             host.disk.folder = folder
             world.complete(id, .initialized(folder.incarnation, number), host, agent)
@@ -23,8 +25,10 @@ extension World {
                 return world.complete(id, .failed("pg_basebackup could not read the primary"), host, agent)
             }
             let folder = DataFolder(
-                systemIdentifier: source.systemIdentifier, incarnation: world.newIncarnation(),
-                records: Array(source.records.prefix(source.flushed)))
+                systemIdentifier: source.systemIdentifier,
+                incarnation: world.newIncarnation(),
+                records: Array(source.records.prefix(source.flushed))
+            )
             folder.upstream = world.hostIndex(of: upstream.server)
             folder.highestHistoryFile = source.timeline
             host.disk.folder = folder
@@ -39,7 +43,11 @@ extension World {
 
     /// Before its first checkpoint a new primary would be taken for the old timeline.
     private func awaitCheckpoint(
-        _ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream, until deadline: UInt64
+        _ host: Host,
+        _ agent: AgentProcess,
+        _ id: ActionID,
+        _ upstream: Upstream,
+        until deadline: UInt64
     ) {
         later(host, agent, 20_000...100_000) { world in
             guard host.server == nil, let folder = host.disk.folder, !agent.cancelled.contains(id) else { return }
@@ -85,9 +93,12 @@ extension World {
                 return world.complete(id, .failed("the server is running, or there is no data"), host, agent)
             }
             let facts = StoppedFacts(
-                systemIdentifier: folder.systemIdentifier, timeline: Timeline(rawValue: folder.timeline),
-                cleanShutdown: folder.shutDownCleanly, wasPrimary: folder.wasPrimary,
-                end: folder.shutDownCleanly ? LSN(rawValue: folder.flushedEnd) : .zero)
+                systemIdentifier: folder.systemIdentifier,
+                timeline: Timeline(rawValue: folder.timeline),
+                cleanShutdown: folder.shutDownCleanly,
+                wasPrimary: folder.wasPrimary,
+                end: folder.shutDownCleanly ? LSN(rawValue: folder.flushedEnd) : .zero
+            )
             world.complete(id, .inspected(facts), host, agent)
         }
     }

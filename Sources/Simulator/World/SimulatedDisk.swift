@@ -1,6 +1,8 @@
 import ClusterModel
 
-/// One WAL record. Its id is unique in the world, so that a record stands for all that comes before it.
+/// One WAL record.
+///
+/// Its id is unique in the world, so that a record stands for all that comes before it.
 struct WALRecord: Hashable {
     var id: UInt64
     var timeline: UInt32

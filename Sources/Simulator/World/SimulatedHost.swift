@@ -48,6 +48,8 @@ final class ServerProcesses {
     /// The receiver of this server, if it is a standby.
     var receiver: ReplicationLink?
     var senders: [ReplicationLink] = []
+    /// Its answer to `prepare` was given: nothing may reach it until it is told whom to follow.
+    var hasAnswered = false
     var isGone = false
 
     init(number: Int, folder: DataFolder) {
@@ -76,8 +78,12 @@ final class ReplicationLink {
     var pumpIsScheduled = false
 
     init(
-        from source: Int, _ sender: ServerProcesses, to target: Int, _ receiver: ServerProcesses,
-        application: String, now: UInt64
+        from source: Int,
+        _ sender: ServerProcesses,
+        to target: Int,
+        _ receiver: ServerProcesses,
+        application: String,
+        now: UInt64
     ) {
         self.source = source
         self.target = target

@@ -8,14 +8,16 @@ extension World {
     func start(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ launch: ServerLaunch) {
         host.starts += 1
         trace("[\(host.name)] launcher starts the server: \(launch)")
-        later(host, agent, 500...5000) { world in
+        later(host, agent, id, 500...5000) { world in
             guard let folder = host.disk.folder else {
                 return world.complete(id, .failed("there is no data directory"), host, agent)
             }
             world.configure(folder, launch, host)
             world.launch(host, folder) { world, server in
                 guard let server else {
-                    return world.inside(host, agent) { $0.complete(id, .failed("the server did not come up"), host, agent) }
+                    return world.inside(host, agent) {
+                        $0.complete(id, .failed("the server did not come up"), host, agent)
+                    }
                 }
                 world.awaitStart(host, agent, id, server)
             }
@@ -23,7 +25,7 @@ extension World {
     }
 
     private func awaitStart(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ server: ServerProcesses) {
-        later(host, agent, 500...20_000) { world in
+        later(host, agent, id, 500...20_000) { world in
             guard host.server === server else { return }
             guard server.answersQueries else { return world.awaitStart(host, agent, id, server) }
             world.complete(id, .started, host, agent)
@@ -56,11 +58,11 @@ extension World {
 
     func cut(_ host: Host, _ agent: AgentProcess, _ id: ActionID, waitForReplay: Bool) {
         guard let server = host.server, let folder = host.disk.folder else {
-            return later(host, agent, 100...1000) { $0.complete(id, .failed("the server is gone"), host, agent) }
+            return later(host, agent, id, 100...1000) { $0.complete(id, .failed("the server is gone"), host, agent) }
         }
-        later(host, agent, 500...5000) { world in
+        later(host, agent, id, 500...5000) { world in
             guard host.server === server, !server.isFrozen else {
-                return world.later(host, agent, 500_000...2_000_000) {
+                return world.later(host, agent, id, 500_000...2_000_000) {
                     $0.complete(id, .failed("the server does not answer"), host, agent)
                 }
             }
@@ -69,36 +71,38 @@ extension World {
                 world.endReceiver(of: server)
             }
             let wait: ClosedRange<UInt64> = waitForReplay ? 50_000...300_000 : 5_000...30_000
-            world.later(host, agent, wait) { world in
+            world.later(host, agent, id, wait) { world in
                 guard host.server === server, server.answersQueries, host.disk.folder === folder else {
                     return world.complete(id, .failed("the server does not answer"), host, agent)
                 }
+                server.hasAnswered = true
                 world.complete(id, .cut(folder.position), host, agent)
             }
         }
     }
 
     func follow(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
-        later(host, agent, 500...10_000) { world in
+        later(host, agent, id, 500...10_000) { world in
             guard let server = host.server, server.mode == .standby, server.answersQueries else {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
             let source = world.hostIndex(of: upstream.server)
             if server.folder.upstream != source || server.receiver?.source != source {
                 server.folder.upstream = source
+                server.hasAnswered = false
                 world.endReceiver(of: server)
                 world.receive(host, server)
             }
             server.folder.gateIsOpen = true
             server.gateIsOpen = true
-            world.later(host, agent, 1000...10_000) { $0.complete(id, .following, host, agent) }
+            world.later(host, agent, id, 1000...10_000) { $0.complete(id, .following, host, agent) }
         }
     }
 
     // MARK: Promotion (R13)
 
     func promote(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: PromotionWork) {
-        later(host, agent, 1000...15_000) { world in
+        later(host, agent, id, 1000...15_000) { world in
             guard let server = host.server, server.mode == .standby, server.answersQueries else {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
@@ -109,12 +113,16 @@ extension World {
             folder.gateIsOpen = false
             server.gateIsOpen = false
             world.endSenders(of: server)
-            world.later(host, agent, 1000...10_000) { $0.trigger(host, agent, id, work, server) }
+            world.later(host, agent, id, 1000...10_000) { $0.trigger(host, agent, id, work, server) }
         }
     }
 
     private func trigger(
-        _ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: PromotionWork, _ server: ServerProcesses
+        _ host: Host,
+        _ agent: AgentProcess,
+        _ id: ActionID,
+        _ work: PromotionWork,
+        _ server: ServerProcesses
     ) {
         guard host.server === server, server.answersQueries else {
             return complete(id, .failed("the server is gone"), host, agent)
@@ -133,10 +141,14 @@ extension World {
     }
 
     private func awaitPromotion(
-        _ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: PromotionWork, _ server: ServerProcesses,
+        _ host: Host,
+        _ agent: AgentProcess,
+        _ id: ActionID,
+        _ work: PromotionWork,
+        _ server: ServerProcesses,
         until deadline: UInt64
     ) {
-        later(host, agent, 10_000...20_000) { world in
+        later(host, agent, id, 10_000...20_000) { world in
             guard host.server === server, world.now < deadline else {
                 return world.complete(id, .failed("the server is gone, or still in recovery"), host, agent)
             }
@@ -153,8 +165,13 @@ extension World {
             world.complete(
                 id,
                 .promoted(
-                    timeline: Timeline(rawValue: switchRecord.timeline), switchLSN: LSN(rawValue: switchRecord.end),
-                    forkLSN: LSN(rawValue: fork)), host, agent)
+                    timeline: Timeline(rawValue: switchRecord.timeline),
+                    switchLSN: LSN(rawValue: switchRecord.end),
+                    forkLSN: LSN(rawValue: fork)
+                ),
+                host,
+                agent
+            )
             if world.breaks(.opening) { world.openGate(host, server) }
         }
     }
@@ -162,7 +179,7 @@ extension World {
     // MARK: In office
 
     func applyRules(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: RulesWork) {
-        later(host, agent, 500...5000) { world in
+        later(host, agent, id, 500...5000) { world in
             guard let server = host.server, server.isPrimary, server.answersQueries else {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
@@ -173,7 +190,7 @@ extension World {
                 server.names = SynchronousNames(work.synchronousNames)
             }
             let slowest: ClosedRange<UInt64> = work.leavesZero ? 40_000...200_000 : 31_000...90_000
-            world.later(host, agent, slowest) { world in
+            world.later(host, agent, id, slowest) { world in
                 guard host.server === server, server.answersQueries else {
                     return world.complete(id, .failed("the server does not answer"), host, agent)
                 }
@@ -183,12 +200,12 @@ extension World {
     }
 
     func openClients(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
-        later(host, agent, 1000...10_000) { world in
+        later(host, agent, id, 1000...10_000) { world in
             guard let server = host.server, server.isPrimary, server.answersQueries else {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
             world.openGate(host, server)
-            world.later(host, agent, 1000...10_000) { world in
+            world.later(host, agent, id, 1000...10_000) { world in
                 guard host.server === server else { return }
                 world.complete(id, .opened, host, agent)
             }

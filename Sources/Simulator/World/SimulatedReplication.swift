@@ -12,9 +12,12 @@ extension World {
     private func tryReceiver(_ host: Host, _ server: ServerProcesses) {
         guard !server.isGone, server.mode == .standby, !server.isPromoting, server.receiver == nil else { return }
         defer { if server.receiver == nil { soon(150_000...200_000) { $0.tryReceiver(host, server) } } }
-        guard let index = server.folder.upstream, index != host.index, host.isRunning, server.answersQueries else { return }
+        guard let index = server.folder.upstream, index != host.index, host.isRunning, server.answersQueries else {
+            return
+        }
         let source = hosts[index]
-        guard source.isRunning, let sender = source.server, sender.answersQueries, network.reaches(index, host.index) else {
+        guard source.isRunning, let sender = source.server, sender.answersQueries, network.reaches(index, host.index)
+        else {
             return
         }
         guard server.folder.systemIdentifier == sender.folder.systemIdentifier else { return }
@@ -23,7 +26,13 @@ extension World {
         guard !sender.senders.contains(where: { $0.senderIsAlive && $0.application == application }) else { return }
         guard server.folder.isPrefix(of: sender.folder) else { return }
         let link = ReplicationLink(
-            from: index, sender, to: host.index, server, application: application, now: now)
+            from: index,
+            sender,
+            to: host.index,
+            server,
+            application: application,
+            now: now
+        )
         link.acknowledged = server.folder.flushed
         server.receiver = link
         sender.senders.append(link)
@@ -109,6 +118,9 @@ extension World {
         let target = link.receiver.folder
         link.heardAt = now
         if source.flushed > target.flushed {
+            if link.receiver.hasAnswered {
+                violate("I3", "'\(hosts[link.target].name)' received WAL after it had answered 'prepare' (R6)")
+            }
             target.records.append(contentsOf: source.records[target.flushed..<source.flushed])
             target.flushed = target.records.count
         }

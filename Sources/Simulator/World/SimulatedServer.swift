@@ -21,7 +21,9 @@ extension World {
     }
 
     private func finishStart(
-        _ host: Host, _ server: ServerProcesses, _ done: @escaping (World, ServerProcesses?) -> Void
+        _ host: Host,
+        _ server: ServerProcesses,
+        _ done: @escaping (World, ServerProcesses?) -> Void
     ) {
         on(host) { world in
             guard host.server === server else { return }
@@ -187,11 +189,18 @@ extension World {
     func status(of host: Host, _ server: ServerProcesses) -> ServerStatus {
         let folder = server.folder
         let capacity = CapacitySettings(
-            maxConnections: 100, maxWorkerProcesses: 8, maxWALSenders: 10, maxPreparedTransactions: 0,
-            maxLocksPerTransaction: 64)
+            maxConnections: 100,
+            maxWorkerProcesses: 8,
+            maxWALSenders: 10,
+            maxPreparedTransactions: 0,
+            maxLocksPerTransaction: 64
+        )
         var seen = ServerStatus(
-            inRecovery: !server.isPrimary, position: folder.position, systemIdentifier: folder.systemIdentifier,
-            capacity: capacity)
+            inRecovery: !server.isPrimary,
+            position: folder.position,
+            systemIdentifier: folder.systemIdentifier,
+            capacity: capacity
+        )
         seen.insertLSN = LSN(rawValue: server.isPrimary ? folder.insertEnd : 0)
         seen.replayLSN = LSN(rawValue: folder.flushedEnd)
         seen.clientsAdmitted = server.gateIsOpen
@@ -199,14 +208,20 @@ extension World {
         seen.serverVersion = 150_018
         if let link = server.receiver, link.receiverIsAlive {
             seen.receiver = ReceiverStatus(
-                status: "streaming", timeline: Timeline(rawValue: link.sender.folder.timeline),
+                status: "streaming",
+                timeline: Timeline(rawValue: link.sender.folder.timeline),
                 sender: spec.instances[link.source].server,
-                sinceLastMessage: .nanoseconds(Int64(now - link.heardAt)))
+                sinceLastMessage: .nanoseconds(Int64(now - link.heardAt))
+            )
         }
         seen.senders = server.senders.filter(\.senderIsAlive).map { link in
             let end = link.acknowledged > 0 ? folder.records[link.acknowledged - 1].end : 0
             return SenderStatus(
-                applicationName: link.application, usesOwnSlot: true, state: "streaming", flushLSN: LSN(rawValue: end))
+                applicationName: link.application,
+                usesOwnSlot: true,
+                state: "streaming",
+                flushLSN: LSN(rawValue: end)
+            )
         }
         return seen
     }

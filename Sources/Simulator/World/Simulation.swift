@@ -22,12 +22,16 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
 
 /// What to simulate.
 public struct SimulationOptions: Sendable, Hashable {
+    /// Where all chance comes from.
     public var seed: UInt64
+    /// How commits are treated in this world.
     public var durability: Durability
+    /// Rule to break on purpose; nil to play fair.
     public var brokenRule: BrokenRule?
     /// Keep a readable log of all that happens.
     public var trace: Bool
 
+    /// Plays that seed, fair and silent unless told otherwise.
     public init(seed: UInt64, durability: Durability, brokenRule: BrokenRule? = nil, trace: Bool = false) {
         self.seed = seed
         self.durability = durability
@@ -46,10 +50,12 @@ public struct SimulationOptions: Sendable, Hashable {
 public struct Violation: Sendable, Hashable, CustomStringConvertible {
     /// Name of the invariant, such as `I3`.
     public let invariant: String
+    /// What was seen.
     public let text: String
     /// When, in virtual time.
     public let nanoseconds: UInt64
 
+    /// Invariant, moment and what was seen, in one line.
     public var description: String {
         "\(invariant) broken at \(nanoseconds / 1_000_000) ms: \(text)"
     }
@@ -63,8 +69,10 @@ public struct Coverage: Sendable, Hashable {
     public internal(set) var orders: [String: Int] = [:]
     /// By kind of the explanation, from both cores.
     public internal(set) var explanations: [String: Int] = [:]
+    /// Commits acknowledged to clients.
     public internal(set) var acknowledged = 0
 
+    /// Nothing happened yet.
     public init() {}
 
     /// Adds another run's counts.
@@ -78,12 +86,17 @@ public struct Coverage: Sendable, Hashable {
 
 /// How one seed went.
 public struct SimulationResult: Sendable, Hashable {
+    /// The seed played.
     public let seed: UInt64
+    /// How commits were treated.
     public let durability: Durability
     /// The first promise that was broken; nil if none was.
     public let violation: Violation?
+    /// Steps of the world.
     public let events: Int
+    /// Virtual time that went by.
     public let virtualNanoseconds: UInt64
+    /// What was covered.
     public let coverage: Coverage
     /// Promotions that ended in a new primary.
     public let failovers: Int

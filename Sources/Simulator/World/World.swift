@@ -1,5 +1,6 @@
 import ClusterDecision
 import ClusterModel
+import InstanceDecision
 
 /// Nanoseconds, by name.
 enum Time {
@@ -76,8 +77,15 @@ final class World {
             step(self)
         }
         return SimulationResult(
-            seed: options.seed, durability: options.durability, violation: violation, events: events,
-            virtualNanoseconds: now, coverage: coverage, failovers: oracle.failovers, trace: trace)
+            seed: options.seed,
+            durability: options.durability,
+            violation: violation,
+            events: events,
+            virtualNanoseconds: now,
+            coverage: coverage,
+            failovers: oracle.failovers,
+            trace: trace
+        )
     }
 
     /// Does that so many nanoseconds from now.
@@ -134,7 +142,23 @@ final class World {
         }
     }
 
-    func later(_ host: Host, _ agent: AgentProcess, _ microseconds: ClosedRange<UInt64>, _ step: @escaping EventQueue.Step) {
+    /// The next step of work that the agent's core asked for, unless it was cancelled meanwhile.
+    func later(
+        _ host: Host,
+        _ agent: AgentProcess,
+        _ id: ActionID,
+        _ microseconds: ClosedRange<UInt64>,
+        _ step: @escaping EventQueue.Step
+    ) {
+        later(host, agent, microseconds) { if !agent.cancelled.contains(id) { step($0) } }
+    }
+
+    func later(
+        _ host: Host,
+        _ agent: AgentProcess,
+        _ microseconds: ClosedRange<UInt64>,
+        _ step: @escaping EventQueue.Step
+    ) {
         soon(microseconds) { $0.inside(host, agent, step) }
     }
 }

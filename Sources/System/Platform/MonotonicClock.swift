@@ -27,6 +27,27 @@ public enum WallClock {
         _ = unsafe clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
+
+    /// A moment as people and parsers read it, such as `2026-11-22T12:58:51.549Z`; not before 1970.
+    public static func text(_ milliseconds: Int64) -> String {
+        // Days since 1970 to a date, by counting years from March so that the leap day comes last.
+        let (day, inDay) = (Int(milliseconds) / 86_400_000, Int(milliseconds) % 86_400_000)
+        let shifted = day + 719_468
+        let (era, ofEra) = (shifted / 146_097, shifted % 146_097)
+        let yearOfEra = (ofEra - ofEra / 1460 + ofEra / 36524 - ofEra / 146_096) / 365
+        let ofYear = ofEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let month = (5 * ofYear + 2) / 153
+        func digits(_ number: Int, _ count: Int = 2) -> String {
+            let text = String(number)
+            return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
+        }
+        let year = yearOfEra + era * 400 + (month >= 10 ? 1 : 0)
+        let date = [
+            digits(year, 4), digits(month < 10 ? month + 3 : month - 9), digits(ofYear - (153 * month + 2) / 5 + 1),
+        ]
+        let time = [digits(inDay / 3_600_000), digits(inDay / 60_000 % 60), digits(inDay / 1000 % 60)]
+        return date.joined(separator: "-") + "T" + time.joined(separator: ":") + "." + digits(inDay % 1000, 3) + "Z"
+    }
 }
 
 extension Duration {

@@ -25,9 +25,5 @@ extension Explanation.Kind {
 
 /// Sends log lines to standard error, from the given level on; once per process.
 public func bootstrapLogging(level: Logger.Level) {
-    LoggingSystem.bootstrap { label in
-        var handler = StreamLogHandler.standardError(label: label)
-        handler.logLevel = level
-        return handler
-    }
+    LoggingSystem.bootstrap { LineLogHandler(label: $0, level: level) }
 }

@@ -1,0 +1,105 @@
+import ClusterModel
+import Testing
+
+@Suite("Values of the model")
+struct ValueTests {
+    @Test(
+        "an LSN prints as PostgreSQL prints it and reads back",
+        arguments: ["0/0", "16/B374D848", "FFFFFFFF/FFFFFFFF"]
+    )
+    func lsnRoundTrip(text: String) {
+        #expect(LSN(text)?.description == text)
+    }
+
+    @Test(
+        "what is no LSN is not read",
+        arguments: ["", "/", "1", "1/", "/1", "1/2/3", "123456789/0", "0/G", "-1/0", "0/+1", "0x1/0", " 0/0"]
+    )
+    func noLSN(text: String) {
+        #expect(LSN(text) == nil)
+    }
+
+    @Test("bytes between two LSNs are never negative")
+    func lsnDistance() {
+        #expect(LSN(rawValue: 10).bytes(since: LSN(rawValue: 4)) == 6)
+        #expect(LSN(rawValue: 4).bytes(since: LSN(rawValue: 10)) == 0)
+    }
+
+    @Test("positions compare by timeline first (R7)")
+    func positions() {
+        let low = WALPosition(timeline: Timeline(rawValue: 1), lsn: LSN(rawValue: 900))
+        let high = WALPosition(timeline: Timeline(rawValue: 2), lsn: LSN(rawValue: 100))
+        #expect(low < high)
+    }
+
+    @Test("a stamp is current only if neither part is below what was accepted (R1)")
+    func stamps() {
+        func stamp(_ term: UInt64, _ version: UInt64) -> Stamp {
+            Stamp(term: Term(rawValue: term), version: RecordVersion(rawValue: version))
+        }
+        let floor = stamp(3, 7)
+        #expect(stamp(3, 7).isCurrent(comparedTo: floor))
+        #expect(stamp(4, 8).isCurrent(comparedTo: floor))
+        #expect(!stamp(2, 9).isCurrent(comparedTo: floor))
+        #expect(!stamp(3, 6).isCurrent(comparedTo: floor))
+        #expect(!stamp(4, 6).isCurrent(comparedTo: floor))
+    }
+
+    @Test("names keep to their alphabet", arguments: ["", "-a", "a-", "A", "a_b", "a.b", "ä", "a b"])
+    func badNames(text: String) {
+        #expect(InstanceName(text) == nil)
+        #expect(ClusterName(text) == nil)
+    }
+
+    @Test("names have a longest length, and application names fit PostgreSQL")
+    func nameLengths() throws {
+        #expect(InstanceName(String(repeating: "a", count: 41)) == nil)
+        #expect(ClusterName(String(repeating: "a", count: 51)) == nil)
+        let name = try #require(InstanceName(String(repeating: "a", count: 38) + "-b"))
+        let member = MemberID(name: name, incarnation: Incarnation(number: 255))
+        #expect(member.applicationName.hasSuffix("_b_000000ff"))
+        #expect(member.applicationName.utf8.count <= 63)
+    }
+
+    @Test(
+        "an incarnation is 8 lower-case hexadecimal digits",
+        arguments: ["", "1234567", "123456789", "ABCDEF00", "0000000g"]
+    )
+    func badIncarnations(text: String) {
+        #expect(Incarnation(text) == nil)
+    }
+
+    @Test("the granter's horizon covers a holder whose clock is 5 % slow (R3)")
+    func leaseHorizon() {
+        let timings = Timings()
+        #expect(timings.leaseHorizon == .milliseconds(3250))
+        #expect(timings.leaseHorizon > timings.leaseDuration * 104 / 100)
+        #expect(timings.faults.isEmpty)
+    }
+
+    @Test("durations that contradict each other are found")
+    func badTimings() {
+        var timings = Timings()
+        timings.reportInterval = .seconds(1)
+        timings.fenceBudget = .seconds(2)
+        #expect(timings.faults.count == 2)
+    }
+
+    @Test("an instant is never before the clock's start and differences keep their sign")
+    func instants() {
+        let one = MonotonicInstant(nanoseconds: 1_000)
+        #expect((one - .seconds(1)).nanoseconds == 0)
+        #expect(one - MonotonicInstant(nanoseconds: 3_000) == .nanoseconds(-2_000))
+        #expect((one + .seconds(Int64.max)).nanoseconds == UInt64(Int64.max))
+    }
+
+    @Test("an impossible record is found")
+    func impossibleRecord() throws {
+        let name = try #require(ClusterName("c"))
+        var record = ClusterRecord(forming: name, mode: .required)
+        #expect(record.faults.isEmpty)
+        record.phase = .steady
+        record.rules = []
+        #expect(record.faults.count == 4)
+    }
+}
