@@ -174,6 +174,12 @@ let package = Package(
             ["ClusterModel", "ClusterProtocol", "ControlChannel", "TLSTransport", "Platform", logging] + nio,
             at: "Tests/Protocol/Channel"
         ),
+        tests("LocalClusterTests", ["ClusterModel", "LocalCluster", "Platform"], at: "Tests/CLI"),
+        tests(
+            "ClusterTests",
+            ["ClusterModel", "LocalCluster", "Demo", "Platform", "PostgresDriver"],
+            at: "Tests/Cluster"
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -8,7 +8,7 @@ struct CodecTests {
         .start(arguments: ["-D", "pgdata", "ü"], environment: [EnvironmentVariable("A", "b")], leaseRequired: true),
         .signal(processID: nil, signal: 1), .signal(processID: 77, signal: 15), .promote(leaseRequired: false),
         .run(tool: "initdb", arguments: [], environment: [], timeoutMilliseconds: .max), .cancelTool(9),
-        .place(path: "a/b", contents: [0, 255, 7], mode: 0o600), .read(path: "a", limit: 5), .remove(path: "a"),
+        .place(path: "a/b", contents: [0, 255, 7], mode: 0o600, durable: true), .read(path: "a", limit: 5), .remove(path: "a"),
         .rename(from: "a", to: "b", mode: .exchange), .list(path: ""), .removeTree(path: "c"),
         .makeDirectory(path: "d", mode: 0o700), .inspect(path: "e"), .space(path: "."),
         .lease(remainingMilliseconds: 3000, fenceBudgetMilliseconds: 500, countedFrom: -1),

@@ -69,7 +69,7 @@ struct BrokenRow: Sendable, CustomTestStringConvertible {
         BrokenRow(rule: .release, mode: .required, seeds: 1...60),
         BrokenRow(rule: .gate, mode: .required, seeds: 1...20),
         BrokenRow(rule: .revocation, mode: .required, seeds: 1...30),
-        BrokenRow(rule: .voterSwap, mode: .required, seeds: 1...100),
+        BrokenRow(rule: .voterSwap, mode: .required, seeds: 1...300),
         BrokenRow(rule: .names, mode: .required, seeds: 1...60),
         BrokenRow(rule: .opening, mode: .required, seeds: 1...20),
     ]

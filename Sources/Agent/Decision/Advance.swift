@@ -69,8 +69,9 @@ extension InstanceMachine {
 
     /// Nothing was ordered: a standby is started again, a primary in office goes on under its lease.
     private mutating func rest() {
-        guard phase == .down, state.role == .standby, !state.tainted else { return }
-        start(.standby(.asConfigured), peers: [])
+        guard phase == .down, state.role == .standby, !state.tainted, isKnownStandby() else { return }
+        // Whom it followed may have gone another way since: it waits to be told.
+        start(.standby(.nobody), peers: [])
     }
 
     mutating func start(_ launch: ServerLaunch, peers: [MemberID]) {
@@ -126,7 +127,7 @@ extension InstanceMachine {
         }
     }
 
-    private mutating func cut() {
+    mutating func cut() {
         following = nil
         let id = begin(.cut)
         add(.cutReceiver(id, waitForReplay: needsReplay))
@@ -143,6 +144,8 @@ extension InstanceMachine {
         // After a restart of the agent the cut must be proven anew.
         if state.role == .standby && prepared?.term != state.promised.term { return cut() }
         guard leaseIsLive(now, for: state.promised.term) else { return }
+        // Without its own timeline it is not known which others need a file.
+        guard prepared != nil || status != nil else { return }
         rules = promotion.rules
         persist {
             $0.role = .primary
@@ -216,7 +219,9 @@ extension InstanceMachine {
         if opened { return }
         if openingLSN == nil { openingLSN = status.insertLSN }
         guard let openingLSN else { return }
-        let past = status.senders.filter { $0.usesOwnSlot && $0.flushLSN >= openingLSN }.map(\.applicationName)
+        let past = status.senders
+            .filter { $0.usesOwnSlot && $0.state == "streaming" && $0.flushLSN >= openingLSN }
+            .map(\.applicationName)
         let ready = rules.allSatisfy { rule in
             guard rule.mode == .required else { return true }
             let count = rule.voters.filter { past.contains($0.applicationName) }.count

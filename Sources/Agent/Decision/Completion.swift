@@ -31,7 +31,9 @@ extension InstanceMachine {
         case (.clone, .cloned(let incarnation, let number)):
             directory = .present(number)
             rejoining = true
+            discarding = false
             persist {
+                $0.role = .cloning
                 $0.incarnation = incarnation
                 $0.tainted = false
                 $0.primaryOfTerm = .none
@@ -65,6 +67,11 @@ extension InstanceMachine {
     private mutating func cutEnded(_ position: WALPosition) {
         guard case .standby = state.role else { return }
         needsReplay = false
+        cutPosition = position
+        switch goal {
+        case .prepare, .lead: break
+        case .wait, .initialize, .govern, .follow: return
+        }
         prepared = PreparedAnswer(term: state.promised.term, position: position)
         explain(
             .prepare,

@@ -13,10 +13,11 @@ extension InstanceMachine {
         abandonWork()
         goal = .wait
         retryAt = nil
-        var next = found ?? InstanceState()
+        discarding = false
+        let promised = state.promised
+        state = found ?? InstanceState()
         // What was promised in this process's life stands even if the file says less.
-        if next.promised.term < state.promised.term { next.promised = state.promised }
-        state = next
+        if state.promised.term < promised.term { persist { $0.promised = promised } }
         if case .present = directory, !matches, state.role != .cloning, state.role != .initializing, !state.tainted {
             persist {
                 $0.tainted = true
@@ -43,8 +44,9 @@ extension InstanceMachine {
             downSince = nil
             // Whether its receiver ran is unknown: wait for replay to be sure.
             needsReplay = true
-            // Only a complete copy was ever started.
-            rejoining = state.role == .cloning || state.role == .rewinding
+            // A complete copy has its incarnation; without one this is the old data, given up but not stopped yet.
+            // Of a rewind nobody can say how far it came.
+            rejoining = state.role == .cloning && state.incarnation != nil && matches
             armed = remaining != nil
             if let remaining, state.isPrimaryInOffice {
                 lease = Lease(term: state.primaryOfTerm, end: now + remaining)
@@ -65,7 +67,9 @@ extension InstanceMachine {
         if state.isPrimaryInOffice { return answer.stamp.term == state.primaryOfTerm }
         switch goal {
         case .lead, .initialize: return true
-        case .wait, .prepare, .govern, .follow: return false
+        // Of the candidate: the grant may come before the order that it is for.
+        case .prepare: return prepared?.term == answer.stamp.term
+        case .wait, .govern, .follow: return false
         }
     }
 
@@ -180,6 +184,7 @@ extension InstanceMachine {
         needsReplay = true
         armed = false
         stopped = nil
+        cutPosition = nil
         rules = []
         checkpointDue = nil
     }
@@ -192,10 +197,11 @@ extension InstanceMachine {
             if !harder { return }
         case .unknown, .down: return
         }
-        if let work, work.kind.needsServer { abandonWork() }
         phase = .stopping(mode)
         stopDeadline = nil
         add(.stop(mode))
+        // After the stop, which must not wait for it.
+        if let work, work.kind.needsServer { abandonWork() }
     }
 
     var goalName: String {

@@ -98,6 +98,10 @@ public struct InstanceMachine: Hashable, Sendable {
     var needsReplay = true
     /// A clone or rewind is complete, but the server has not yet shown that it is a consistent standby.
     var rejoining = false
+    /// Told to make a new copy; the old directory stays until that is complete.
+    var discarding = false
+    /// End of the WAL here, read after a cut with all of it replayed.
+    var cutPosition: WALPosition?
     /// When the new primary checkpoints at the latest, so that others can rewind from it.
     var checkpointDue: MonotonicInstant?
     var fault = ""
@@ -170,7 +174,11 @@ public struct InstanceMachine: Hashable, Sendable {
         let before = state
         change(&state)
         invariant(state.promised.term >= before.promised.term, "a promise never falls (I2)")
-        if state != before { add(.persist(state)) }
+        guard state != before else { return }
+        // One write does for what is decided in one breath.
+        let done = actions.lastIndex { if case .explain = $0 { false } else { true } }
+        if let done, case .persist = actions[done] { actions.remove(at: done) }
+        add(.persist(state))
     }
 
     mutating func begin(_ kind: Work.Kind) -> ActionID {

@@ -139,6 +139,9 @@ extension InstanceMachine {
         confirmation = nil
         // Also a `follow` half done: its next step would point the server at the old primary again, after the cut.
         abandonWork()
+        discarding = false
+        // What was rewound, was rewound onto the history of the term before.
+        if state.role == .rewinding { rejoining = false }
         retryAt = nil
         failures = 0
         fault = ""

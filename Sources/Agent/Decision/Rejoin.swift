@@ -43,12 +43,14 @@ extension InstanceMachine {
             systemIdentifier: plan.systemIdentifier,
             timeline: plan.history.last?.timeline ?? .first
         )
-        if plan.discard != nil && plan.discard == state.incarnation {
-            return rebuild(upstream, "it was told to")
-        }
+        if plan.discard != nil && plan.discard == state.incarnation { discarding = true }
+        if discarding { return rebuild(upstream, "it was told to") }
         switch state.role {
-        case .cloning where rejoining, .rewinding where rejoining:
-            // Started once; counts when it has shown itself consistent.
+        case .cloning where rejoining:
+            // A copy holds all it needs to become consistent; whom it follows is judged then.
+            if phase == .down { start(.standby(.nobody), peers: plan.peers) }
+        case .rewinding where rejoining:
+            // Just rewound onto this very history, and it needs the rest of it to become consistent.
             if phase == .down { start(.standby(.upstream(upstream)), peers: plan.peers) }
         case .none: rebuild(upstream, "there is no data")
         case .initializing, .cloning: rebuild(upstream, "an earlier copy was not finished")
@@ -70,7 +72,8 @@ extension InstanceMachine {
     ///
     /// `pg_rewind` leaves "in archive recovery" in the control file as its last step. Recovering such a directory
     /// alone, as before another rewind, would end its WAL with a checkpoint that the source never wrote, at a place
-    /// that both have passed: `pg_rewind` would not see it.
+    /// that both have passed: `pg_rewind` would not see it. And whether it was rewound, or is a standby that was
+    /// killed before, cannot be told from it.
     private mutating func resumeRewind(_ plan: FollowPlan, _ upstream: Upstream) {
         guard phase == .down else { return stop(.fast) }
         guard let stopped else {
@@ -80,8 +83,7 @@ extension InstanceMachine {
         if stopped.cleanShutdown || stopped.wasPrimary {
             return rewind(upstream, "an earlier rewind was not finished")
         }
-        rejoining = true
-        start(.standby(.upstream(upstream)), peers: plan.peers)
+        rebuild(upstream, "an earlier rewind was interrupted, and its server did not shut down cleanly")
     }
 
     private mutating func rejoinFormerPrimary(_ plan: FollowPlan, _ upstream: Upstream) {
@@ -108,18 +110,14 @@ extension InstanceMachine {
 
     private mutating func rejoinStandby(_ plan: FollowPlan, _ upstream: Upstream) {
         guard phase == .up else {
-            if stopped == nil {
-                let id = begin(.inspect)
-                return add(.inspect(id))
-            }
-            if stopped?.wasPrimary == true && state.primaryOfTerm == .none {
-                persist { $0.tainted = true }
-                return rebuild(upstream, "the standby ran as primary without an order")
-            }
-            return start(.standby(.upstream(upstream)), peers: plan.peers)
+            guard isKnownStandby() else { return }
+            return start(.standby(.nobody), peers: plan.peers)
         }
         guard let status else { return }
-        switch ancestry(of: status.position, in: plan.history) {
+        // A receiver tells the primary its own end as flushed, whatever its history: PostgreSQL would count it.
+        // So nothing is followed before the whole of what is on disk here has been judged.
+        if needsReplay { return cut() }
+        switch ancestry(of: max(status.position, cutPosition ?? status.position), in: plan.history) {
         case .prefix:
             let wanted = Following(term: state.promised.term, primary: plan.primary)
             guard following != wanted else { return }
@@ -131,6 +129,19 @@ extension InstanceMachine {
             stop(.fast)
         case .unknown(let reason): rebuild(upstream, reason)
         }
+    }
+
+    /// Looks at the control file before a standby is started: afterwards it no longer tells who ran it as primary.
+    mutating func isKnownStandby() -> Bool {
+        guard let stopped else {
+            let id = begin(.inspect)
+            add(.inspect(id))
+            return false
+        }
+        guard stopped.wasPrimary, state.primaryOfTerm == .none else { return true }
+        explain(.fault, rule: "R14", "the standby ran as primary without an order: it will be rebuilt")
+        persist { $0.tainted = true }
+        return false
     }
 
     private mutating func rewind(_ upstream: Upstream, _ reason: String) {
@@ -145,10 +156,13 @@ extension InstanceMachine {
 
     mutating func rebuild(_ upstream: Upstream, _ reason: String) {
         rejoining = false
-        // Before the server stops: a later order must not start again what was given up.
-        persist {
-            $0.role = .cloning
-            $0.incarnation = nil
+        // What holds nothing of use is given up before its server stops. A standby that merely does not receive
+        // keeps its word and its vote until the copy is complete: it may be the last to hold something.
+        if state.role != .standby || state.tainted {
+            persist {
+                $0.role = .cloning
+                $0.incarnation = nil
+            }
         }
         if phase != .down { return stop(.fast) }
         explain(.rejoin, rule: "R14", "making a new copy of '\(upstream.primary)': \(reason)")

@@ -3,16 +3,19 @@ public import LauncherProtocol
 /// File operations inside the launcher's data folder; no symbolic link is followed, except by `space`.
 extension LauncherClient {
     /// Writes a file of at most 1 MiB in one step: temporary file, fsync, rename, fsync of the folder.
+    ///
+    /// Not `durable`: without the two fsyncs, for what only the running server reads.
     public func place(
         _ path: String,
         _ contents: [UInt8],
         mode: UInt32 = 0o600,
+        durable: Bool = true,
         within limit: Duration = .seconds(10)
     ) async throws(LauncherError) {
         guard contents.count <= 1 << 20 else {
             throw LauncherError(.refused, "could not place \(path): \(contents.count) bytes are more than 1 MiB")
         }
-        try await order(.place(path: path, contents: contents, mode: mode), limit)
+        try await order(.place(path: path, contents: contents, mode: mode, durable: durable), limit)
     }
 
     /// Reads a file; `nil` when it is absent.

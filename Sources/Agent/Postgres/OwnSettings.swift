@@ -9,7 +9,8 @@ enum OwnSettings {
         "wal_retrieve_retry_interval", "recovery_target_timeline", "primary_conninfo", "primary_slot_name",
         "synchronous_standby_names", "hba_file", "ident_file", "config_file", "data_directory",
         "promote_trigger_file", "recovery_target", "recovery_target_lsn", "recovery_target_name",
-        "recovery_target_time", "recovery_target_xid", "external_pid_file", "superuser_reserved_connections",
+        "recovery_target_time", "recovery_target_xid", "restore_command", "external_pid_file",
+        "superuser_reserved_connections",
     ]
 
     /// Arguments of the server: what stands here beats every file, `postgresql.auto.conf` included.

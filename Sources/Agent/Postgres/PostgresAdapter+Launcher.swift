@@ -18,8 +18,15 @@ extension PostgresAdapter {
         }
     }
 
-    func place(_ path: String, _ text: String, mode: UInt32 = 0o600) async throws(WorkError) {
-        try await launch { (l) throws(LauncherError) in try await l.place(path, Array(text.utf8), mode: mode) }
+    func place(
+        _ path: String,
+        _ text: String,
+        mode: UInt32 = 0o600,
+        durable: Bool = true
+    ) async throws(WorkError) {
+        try await launch { (l) throws(LauncherError) in
+            try await l.place(path, Array(text.utf8), mode: mode, durable: durable)
+        }
     }
 
     /// The text of a file; nil if there is none.

@@ -48,6 +48,7 @@ extension PostgresAdapter {
     /// History files without a history: PostgreSQL takes the next id above them and follows none of them.
     private func placeComments(_ work: PromotionWork) async throws(WorkError) {
         if work.foreignTimelines.isEmpty { return }
+        holdsComments = true
         let folder = InstanceLayout.inside("pg_wal")
         let entries = try await launch { (l) throws(LauncherError) in try await l.list(folder) }
         let there = Set(entries.map(\.name))
@@ -57,6 +58,21 @@ extension PostgresAdapter {
                 { () throws(WorkError) in try await self.place("\(folder)/\(name)", "# Taken by another instance.\n") }
             }
         )
+    }
+
+    /// Removes history files that hold only comments, left by a promotion that did not come to its end.
+    ///
+    /// A server that begins its recovery with one as the newest timeline finds no way to it, and never starts.
+    func removeComments() async throws(WorkError) {
+        let folder = InstanceLayout.inside("pg_wal")
+        let entries = try await launch { (l) throws(LauncherError) in try await l.list(folder) }
+        for entry in entries where entry.name.hasSuffix(".history") && entry.kind == .file {
+            let path = folder + "/" + entry.name
+            guard let text = try await readText(path, limit: 64 << 10) else { continue }
+            let lines = text.split(whereSeparator: \.isNewline).map { $0.drop(while: \.isWhitespace) }
+            if lines.allSatisfy({ $0.isEmpty || $0.hasPrefix("#") }) { try await removeFile(path) }
+        }
+        holdsComments = false
     }
 
     private func historyName(_ timeline: Timeline) -> String {

@@ -100,11 +100,10 @@ extension PostgresAdapter {
             applicationName: Self.applicationName,
             passwords: passwordFile
         )
-        var arguments = [
+        let arguments = [
             "--target-pgdata=\(folder)", "--source-server=\(source)",
             "--config-file=\(folder)/\(InstanceLayout.settingsFile)", "--no-ensure-shutdown",
         ]
-        if !(configuration.settings["restore_command"] ?? "").isEmpty { arguments.append("--restore-target-wal") }
         let output = try await tool("pg_rewind", arguments)
         if output.contains("same timeline") {
             throw WorkError(

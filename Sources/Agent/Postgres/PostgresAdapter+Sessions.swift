@@ -67,13 +67,17 @@ extension PostgresAdapter {
     // MARK: Settings
 
     /// Writes the settings file, and the access file to match its gate.
+    ///
+    /// Each start writes both anew, so that only a cut must survive a power cut: a server must not come back with
+    /// the upstream that it promised to leave (R6).
     func write(_ new: Steering) async throws(WorkError) {
+        let isCut = new.connection.isEmpty && new.connection != steering.connection
         let text = SettingsFile.compose(new, configuration: configuration, member: try member())
         let isGateNew = new.gate != steering.gate
         try await concurrently([
             { () throws(WorkError) in if isGateNew { try await self.writeAccess(open: new.gate.isOpen) } },
             { () throws(WorkError) in
-                try await self.place(InstanceLayout.inside(InstanceLayout.settingsFile), text)
+                try await self.place(InstanceLayout.inside(InstanceLayout.settingsFile), text, durable: isCut)
             },
         ])
         steering = new
@@ -81,7 +85,7 @@ extension PostgresAdapter {
 
     func writeAccess(open isOpen: Bool) async throws(WorkError) {
         let text = AccessFile.compose(open: isOpen, configuration: configuration)
-        try await place(InstanceLayout.inside(InstanceLayout.accessFile), text)
+        try await place(InstanceLayout.inside(InstanceLayout.accessFile), text, durable: false)
     }
 
     /// Waits until the session shows the settings that were written.

@@ -13,6 +13,7 @@ extension PostgresAdapter {
         await outcome(of: "cut the standby from its upstream") { () throws(WorkError) in
             slotTask?.cancel()
             steps += 1
+            if holdsComments { try await removeComments() }
             let session = try await session()
             var new = steering
             new.connection = ""
@@ -39,6 +40,7 @@ extension PostgresAdapter {
         await outcome(of: "follow \(upstream.primary) at \(upstream.server)") { () throws(WorkError) in
             slotTask?.cancel()
             steps += 1
+            if holdsComments { try await removeComments() }
             let session = try await session()
             var new = steering
             new.connection = try receiving(from: upstream.server)

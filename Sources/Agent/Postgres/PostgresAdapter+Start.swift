@@ -37,7 +37,10 @@ extension PostgresAdapter {
     private func prepareFiles(_ launch: ServerLaunch) async throws(WorkError) {
         let signal = InstanceLayout.inside(InstanceLayout.standbySignal)
         // First of all: a stray start is read-only from here on (R5).
-        if launch != .firstPrimary { try await place(signal, "") }
+        if launch != .firstPrimary {
+            try await place(signal, "")
+            try await removeComments()
+        }
         _ = try await self.launch { (l) throws(LauncherError) in try await l.clearPromote() }
         try await removeOverrides()
         var new = try await storedSteering()

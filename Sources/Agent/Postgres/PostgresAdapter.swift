@@ -42,6 +42,10 @@ public actor PostgresAdapter {
     var peers: [MemberID] = []
     var slotsTendedAt: ContinuousClock.Instant?
     var slotTarget: LSN = .zero
+    /// How often in a row the control file could not be read.
+    var unreadable = 0
+    /// Whether comment-only history files may lie in `pg_wal`; unknown to an agent that has just come.
+    var holdsComments = true
     var staleSlots: [String: ContinuousClock.Instant] = [:]
     /// Names that are known to be in force in every process of the running server.
     var namesInForce: String?
@@ -163,8 +167,12 @@ public actor PostgresAdapter {
                 return .foreign(reason: "pgdata/global/pg_control names no system identifier")
             }
             systemIdentifier = identifier
+            unreadable = 0
             return .present(identifier)
         } catch {
+            // A tool that could not be run says nothing of the data: look again, and only then believe it.
+            unreadable += 1
+            if unreadable < 20 { throw error }
             return .foreign(reason: "\(error)")
         }
     }

@@ -77,12 +77,15 @@ extension AgentShell {
     }
 
     private func cancel(_ id: ActionID) async {
-        guard let task = procedures.removeValue(forKey: id) else { return }
+        guard let task = procedures[id] else { return }
         task.cancel()
         // A server that hangs would hold it up; without its sessions it ends at once.
         await adapter.forgetServer()
-        // The next step must not find the old one still at work.
-        await task.value
+        // The next step must not find the old one still at work. One that does not end is left behind with the
+        // launcher's connection, which ends its tools.
+        let end = MonotonicInstant.now + .seconds(3)
+        while procedures[id] != nil, .now < end { await procedureEnded.wait(atMost: end - .now) }
+        if procedures[id] != nil { startOver(becauseOf: .launcherLost) }
     }
 
     /// Begins a procedure beside the queue; its outcome comes back as an event.
@@ -97,6 +100,7 @@ extension AgentShell {
 
     private func ended(_ id: ActionID, _ outcome: Outcome, _ life: Int) {
         procedures[id] = nil
+        procedureEnded.raise()
         logger.debug("outcome", metadata: ["action": "\(id)", "outcome": "\(outcome)"])
         guard life == self.life else { return }
         if case .failed(let reason) = outcome {

@@ -1,6 +1,7 @@
 import ClusterModel
 import InstanceDecision
 import LauncherClient
+import LauncherProtocol
 import Logging
 import Platform
 import PostgresInstance
@@ -71,6 +72,10 @@ extension AgentShell {
         } catch {
             guard life == self.life, machine.isServerUp else { return }
             apply(.unobserved)
+            // The news of its end may have come while this agent was not yet attached.
+            if let status = try? await launcher.status(), case .down = status.server, life == self.life {
+                apply(.serverDown)
+            }
             await askReadiness()
             // A server that starts, stops or hangs is not asked without a pause.
             try? await Task.sleep(for: .milliseconds(20))

@@ -39,6 +39,7 @@ public actor AgentShell {
     private var isDraining = false
     private var timer: Task<Void, Never>?
     var procedures: [ActionID: Task<Void, Never>] = [:]
+    let procedureEnded = AsyncSignal()
     /// When each report that may still be answered was sent; the lease counts from there (R2).
     private var sentAt: [(sequence: UInt64, at: MonotonicInstant)] = []
     var freeBytes: UInt64?

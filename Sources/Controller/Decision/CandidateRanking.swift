@@ -7,6 +7,8 @@ enum Ineligibility: Hashable, Sendable, CustomStringConvertible {
     case otherSystem
     /// In `async`: bytes behind what the primary last reported, beyond the limit.
     case tooFarBehind(UInt64)
+    /// In `async`: this controller has never heard how far the old primary was.
+    case lagUnknown
     case promotionFailed(Term)
     /// Bytes, or a whole timeline, behind the winner.
     case lessWAL(String)
@@ -18,6 +20,7 @@ enum Ineligibility: Hashable, Sendable, CustomStringConvertible {
         case .capacity(let lines): "would stop on promotion: " + lines.joined(separator: ", ")
         case .otherSystem: "holds data of another system identifier"
         case .tooFarBehind(let bytes): "is \(bytes) bytes behind the old primary, beyond maximumLagOnFailover"
+        case .lagUnknown: "may be any amount behind: this controller never heard from the old primary"
         case .promotionFailed(let term): "its promotion failed in term \(term)"
         case .lessWAL(let text): text
         case .tie: "has the same WAL, but comes later by priority or order"
@@ -36,9 +39,11 @@ struct CandidateRanking {
         var lines: [String] = []
         var eligible: [Seen] = []
         var failedBefore: [Seen] = []
-        let limit = ownAnswer || record.newestRule.mode != .async ? nil : primaryPosition
+        let isLimited = !ownAnswer && record.newestRule.mode == .async
         for one in answered {
-            if let reason = Self.ineligibility(one, record, spec, limit) {
+            if isLimited && primaryPosition == nil {
+                lines.append("'\(one.spec.name)' \(Ineligibility.lagUnknown)")
+            } else if let reason = Self.ineligibility(one, record, spec, isLimited ? primaryPosition : nil) {
                 lines.append("'\(one.spec.name)' \(reason)")
             } else if one.failedTerm != .none && one.failedTerm.next == record.term {
                 failedBefore.append(one)

@@ -8,6 +8,8 @@ struct Seen: Hashable, Sendable {
     var reportAt: MonotonicInstant?
     /// Since when it does not answer to the criteria of a receiving standby although told to follow.
     var notReceivingSince: MonotonicInstant?
+    /// How far it had replayed when that was last looked at.
+    var replayed: LSN = .zero
     /// Until when it may hold a live lease (R3), as far as this controller's answers go.
     var leaseUntil: MonotonicInstant?
     var lastOrder: Order?
@@ -57,6 +59,7 @@ public struct ClusterMachine: Hashable, Sendable {
     /// How far the recorded primary's WAL went, as far as its reports told: outlives its server (R8, `async`).
     var primaryPosition: WALPosition?
     var startedAt: MonotonicInstant?
+    var preparingSince: MonotonicInstant?
     var promotingSince: MonotonicInstant?
     var firstStreamingAt: MonotonicInstant?
     /// Next moment at which something may be decided without an event.
@@ -116,6 +119,7 @@ public struct ClusterMachine: Hashable, Sendable {
         record = found
         guard let found else { return }
         if found.phase == .promoting { promotingSince = now }
+        if found.phase == .preparing { preparingSince = now }
         // Whoever led before may have granted a lease just now (R11).
         if let primary = found.primary {
             let horizon = now + spec.timings.leaseHorizon
@@ -134,13 +138,14 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func phaseChanged(from old: Phase, _ record: ClusterRecord, _ now: MonotonicInstant) {
         switch record.phase {
         case .preparing:
+            preparingSince = now
             if old == .promoting { progress?.mark = now } else { progress?.lap(\.decide, now) }
         case .promoting:
             progress?.lap(\.prepare, now)
             promotingSince = now
-            // The candidate's lease rides on its last report: its answer goes out behind the order (R2).
-            evaluate(now)
+            // The candidate's lease rides on its last report, and goes out before the order that it is for (R2).
             if let name = record.primary, let report = observation(name)?.report { answer(name, report, now) }
+            evaluate(now)
         case .forming, .initializing, .steady: break
         }
     }

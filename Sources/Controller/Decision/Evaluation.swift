@@ -168,7 +168,10 @@ extension ClusterMachine {
         order(.follow(plan), to: one.spec.name, now)
     }
 
-    /// Whether a standby that does as told still receives nothing, from a primary that is there (R14).
+    /// Whether a member that does as told still receives nothing, from a primary that is there (R14).
+    ///
+    /// One that replays what it has moves on; one that is being copied or rewound is at work; one that cannot even
+    /// start may yet be recovering, and is given ten times as long. One at a time.
     private mutating func isStuck(
         _ one: Seen,
         _ report: InstanceReport,
@@ -177,19 +180,24 @@ extension ClusterMachine {
     ) -> Bool {
         let source = record.primary.flatMap(observation)
         let primaryIsUp = source.map { isFresh($0, now) && $0.report?.server == .primary } ?? false
-        // A rewound server that never becomes consistent is as stuck as one that receives nothing.
-        let isUp = report.server == .standby || (report.server == .starting && report.state.role == .rewinding)
-        guard record.phase == .steady, isFresh(one, now), isUp, primaryIsUp,
-            !receives(report, from: record.primary), report.state.incarnation != nil
+        let isIdle = report.activity.isEmpty || report.server != .down
+        let replayed = report.status?.replayLSN ?? .zero
+        guard record.phase == .steady, isFresh(one, now), primaryIsUp, isIdle, report.state.incarnation != nil,
+            !receives(report, from: record.primary), replayed <= one.replayed
         else {
-            update(one.spec.name) { $0.notReceivingSince = nil }
+            update(one.spec.name) {
+                $0.notReceivingSince = nil
+                $0.replayed = replayed
+            }
             return false
         }
         guard let since = one.notReceivingSince else {
             update(one.spec.name) { $0.notReceivingSince = now }
             return false
         }
-        return now - since >= spec.timings.rebuildAfter
+        let patience = report.server == .standby ? spec.timings.rebuildAfter : spec.timings.rebuildAfter * 10
+        let others = seen.filter { $0.spec.name != one.spec.name && $0.report?.state.role == .cloning }
+        return now - since >= patience && others.isEmpty
     }
 
     /// Whether a standby's receiver streams from that instance.

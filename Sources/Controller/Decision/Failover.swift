@@ -148,9 +148,12 @@ extension ClusterMachine {
         let enough = record.rules.allSatisfy { rule in
             rule.isMet(by: seen.filter { isFresh($0, now) && canAnswer($0, record, now) }.compactMap(\.member))
         }
+        // Standbys that could answer may still never do so: after two seconds everybody is asked for all he has.
+        let patience = (preparingSince ?? now) + .seconds(2)
+        if now < patience { wakeBy(patience) }
         for one in seen where !hasPrepared(one, record, now) {
-            // It holds everything it acknowledged: its own answer ends the wait for others (R7, R19).
-            let recover = one.spec.name == record.primary && (!enough || nobodyIsEligible)
+            // A former primary holds everything it acknowledged: its own answer ends the wait for others (R7, R19).
+            let recover = !enough || nobodyIsEligible || now >= patience
             order(.prepare(recover: recover), to: one.spec.name, now)
         }
     }

@@ -88,7 +88,9 @@ extension ClusterMachine {
     private mutating func finishChange(_ record: ClusterRecord, _ primary: InstanceReport) -> Bool {
         guard let confirmation = primary.confirmation, confirmation.version == record.version else { return false }
         let rule = record.newestRule
-        let past = (primary.status?.senders ?? []).filter { $0.usesOwnSlot && $0.flushLSN >= confirmation.barrier }
+        let past = (primary.status?.senders ?? []).filter {
+            $0.usesOwnSlot && $0.state == "streaming" && $0.flushLSN >= confirmation.barrier
+        }
         let count = rule.voters.filter { voter in past.contains { $0.applicationName == voter.applicationName } }.count
         guard count >= rule.required else { return false }
         explain(

@@ -20,7 +20,8 @@ struct DataFolder {
     func answer(_ request: LauncherRequest) -> LauncherReply {
         do throws(LauncherFailure) {
             return switch request {
-            case .place(let path, let contents, let mode): try place(path, contents, mode)
+            case .place(let path, let contents, let mode, let durable):
+                try place(path, contents, mode, durable: durable)
             case .read(let path, let limit): try read(path, limit: Int(limit))
             case .remove(let path): .changed(try remove(path))
             case .rename(let from, let to, let mode): try rename(from, to, mode)
@@ -30,7 +31,8 @@ struct DataFolder {
             case .inspect(let path): .entry(try inspect(path))
             case .space(let path): .space(try space(path))
             case .clearPromote: .changed(try remove(DataFolder.triggerFile))
-            case .promote: try place(DataFolder.triggerFile, [], 0o600)
+            // The trigger is meant for the server that runs now: after a power cut it must not be there.
+            case .promote: try place(DataFolder.triggerFile, [], 0o600, durable: false)
             default: .failure(.refused, "not a file operation")
             }
         } catch {
@@ -46,7 +48,12 @@ struct DataFolder {
         return path
     }
 
-    private func place(_ text: String, _ contents: [UInt8], _ mode: UInt32) throws(LauncherFailure) -> LauncherReply {
+    private func place(
+        _ text: String,
+        _ contents: [UInt8],
+        _ mode: UInt32,
+        durable: Bool
+    ) throws(LauncherFailure) -> LauncherReply {
         let path = try changeable(text)
         let parent = try resolver.openParent(of: path, doing: "place")
         defer { System.close(parent) }
@@ -61,13 +68,13 @@ struct DataFolder {
         guard file >= 0 else { throw .failed("could not place \(path.text)", errno) }
         defer { System.close(file) }
         var code = System.writeAll(file, contents)
-        if code == 0, fchmod(file, mode & 0o777) != 0 || fsync(file) != 0 { code = errno }
+        if code == 0, fchmod(file, mode & 0o777) != 0 || (durable && fsync(file) != 0) { code = errno }
         if code == 0, unsafe renameat(parent, temporary, parent, path.name) != 0 { code = errno }
         if code != 0 {
             _ = unsafe unlinkat(parent, temporary, 0)
             throw .failed("could not place \(path.text)", code)
         }
-        try synchronize(parent, path, doing: "place")
+        if durable { try synchronize(parent, path, doing: "place") }
         return .done
     }
 

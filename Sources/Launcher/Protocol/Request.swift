@@ -21,8 +21,8 @@ public enum LauncherRequest: Hashable, Sendable {
     case run(tool: String, arguments: [String], environment: [EnvironmentVariable], timeoutMilliseconds: UInt64)
     /// Kills a tool and everything under it.
     case cancelTool(UInt32)
-    /// Writes a file durably in one step.
-    case place(path: String, contents: [UInt8], mode: UInt32)
+    /// Writes a file in one step; if `durable`, it survives a power cut once this is answered.
+    case place(path: String, contents: [UInt8], mode: UInt32, durable: Bool)
     /// Reads a file of at most `limit` bytes.
     case read(path: String, limit: UInt32)
     /// Removes a file, a symbolic link or an empty folder.
@@ -117,11 +117,12 @@ extension LauncherRequest {
 
     private func writeFolderRequest(to writer: inout ByteWriter) {
         switch self {
-        case .place(let path, let contents, let mode):
+        case .place(let path, let contents, let mode, let durable):
             writer.put(32 as UInt8)
             writer.put(path)
             writer.put(contents)
             writer.put(number: mode)
+            writer.put(durable)
         case .read(let path, let limit):
             writer.put(33 as UInt8)
             writer.put(path)
@@ -188,7 +189,13 @@ extension LauncherRequest {
     ) throws(MalformedMessage) -> LauncherRequest {
         let path = try reader.text()
         return switch tag {
-        case 32: .place(path: path, contents: try reader.byteString(), mode: try reader.number())
+        case 32:
+            .place(
+                path: path,
+                contents: try reader.byteString(),
+                mode: try reader.number(),
+                durable: try reader.flag()
+            )
         case 33: .read(path: path, limit: try reader.number())
         case 34: .remove(path: path)
         case 35: .rename(from: path, to: try reader.text(), mode: try reader.value())

@@ -4,7 +4,7 @@ import InstanceDecision
 /// Making data directories: initdb, base backup, rewind, and reading the control file.
 extension World {
     func initialize(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
-        later(host, agent, 300_000...1_500_000) { world in
+        later(host, agent, id, 300_000...1_500_000) { world in
             guard !world.fails(20) else { return world.complete(id, .failed("initdb failed"), host, agent) }
             let number = SystemIdentifier(rawValue: world.random.next() >> 1)
             let folder = DataFolder(
@@ -19,7 +19,7 @@ extension World {
     }
 
     func clone(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
-        later(host, agent, 200_000...3_000_000) { world in
+        later(host, agent, id, 200_000...3_000_000) { world in
             guard host.server == nil, !agent.cancelled.contains(id) else { return }
             guard let source = world.source(upstream, for: host), !world.fails(30) else {
                 return world.complete(id, .failed("pg_basebackup could not read the primary"), host, agent)
@@ -49,7 +49,7 @@ extension World {
         _ upstream: Upstream,
         until deadline: UInt64
     ) {
-        later(host, agent, 20_000...100_000) { world in
+        later(host, agent, id, 20_000...100_000) { world in
             guard host.server == nil, let folder = host.disk.folder, !agent.cancelled.contains(id) else { return }
             guard world.now < deadline else {
                 return world.complete(id, .failed("the primary did not checkpoint in time"), host, agent)
@@ -61,7 +61,7 @@ extension World {
             folder.shutDownCleanly = true
             folder.wasPrimary = true
             folder.isDamaged = true
-            world.later(host, agent, 200_000...1_500_000) { world in
+            world.later(host, agent, id, 200_000...1_500_000) { world in
                 guard host.server == nil, host.disk.folder === folder, !agent.cancelled.contains(id) else { return }
                 guard let source = world.source(upstream, for: host), !world.fails(50) else {
                     return world.complete(id, .failed("pg_rewind failed"), host, agent)
@@ -88,7 +88,7 @@ extension World {
     }
 
     func inspect(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
-        later(host, agent, 5000...50_000) { world in
+        later(host, agent, id, 5000...50_000) { world in
             guard let folder = host.disk.folder, host.server == nil else {
                 return world.complete(id, .failed("the server is running, or there is no data"), host, agent)
             }

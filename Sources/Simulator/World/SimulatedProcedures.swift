@@ -9,6 +9,8 @@ extension World {
         host.starts += 1
         trace("[\(host.name)] launcher starts the server: \(launch)")
         later(host, agent, id, 500...5000) { world in
+            // A stop, or a new launcher, came before it was on its way.
+            guard !agent.machine.awaitsNothing(of: id) else { return }
             guard let folder = host.disk.folder else {
                 return world.complete(id, .failed("there is no data directory"), host, agent)
             }

@@ -7,9 +7,24 @@ import Testing
 struct InstanceMachineTests {
     private func running(_ change: (inout InstanceState) -> Void = { _ in }) throws -> Bench {
         var bench = try Bench.attached(change)
-        let start = try bench.first.id
+        let standby = StoppedFacts(
+            systemIdentifier: bench.number,
+            timeline: .first,
+            cleanShutdown: true,
+            wasPrimary: false,
+            end: LSN(rawValue: 1000)
+        )
+        let start = try bench.tell(.completed(try bench.first.id, .inspected(standby))).id
         bench.tell(.completed(start, .started))
-        bench.tell(.observed(bench.status()))
+        var status = bench.status()
+        // It received before, so that its position needs no replay first.
+        status.receiver = ReceiverStatus(
+            status: "streaming",
+            timeline: .first,
+            sender: Endpoint(host: "a", port: 1),
+            sinceLastMessage: .zero
+        )
+        bench.tell(.observed(status))
         return bench
     }
 
@@ -166,6 +181,20 @@ struct InstanceMachineTests {
         let govern = Order.Kind.govern(Governance(rules: [.birth(.required)], peers: []))
         #expect(bench.order(govern, term: 1, version: 3).steps == ["persist primary"])
         #expect(bench.grant(term: 1, version: 3).steps == ["arm", "start primary"])
+    }
+
+    @Test("data given up for a new copy does not come back by a restart of the agent (R14)")
+    func dataGivenUpStaysGivenUp() throws {
+        // Simulator, required seed 31886: the agent died between giving up and stopping the server.
+        var bench = try Bench()
+        var state = InstanceState()
+        state.role = .cloning
+        bench.attach(state, .running(lease: nil))
+        bench.tell(.observed(bench.status()))
+        #expect(bench.machine.state.role == .cloning)
+        let plan = try bench.plan([bench.primacy(1, 1, parent: 0, fork: 0)])
+        #expect(bench.order(.follow(plan), term: 1, version: 3).steps.last == "stop fast")
+        #expect(bench.tell(.serverDown).steps.last != "start standby")
     }
 
     @Test("a standby out of recovery without an order is stopped and counts no more (R5)")
