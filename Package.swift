@@ -165,7 +165,10 @@ let package = Package(
             ],
             at: "Tests/Agent/Postgres"
         ),
+        tests("ClusterModelTests", ["ClusterModel"], at: "Tests/Protocol/Model"),
         tests("InstanceDecisionTests", ["InstanceDecision", "ClusterModel"], at: "Tests/Agent/Decision"),
+        tests("ClusterDecisionTests", ["ClusterDecision", "ClusterModel"], at: "Tests/Controller/Decision"),
+        tests("SimulatorTests", ["ClusterModel", "Simulation"], at: "Tests/Simulator"),
         tests("PlatformTests", ["Platform"], at: "Tests/System/Platform"),
         tests("TLSTransportTests", ["TLSTransport", "Platform"], at: "Tests/System/TLSTransport"),
         tests("ClusterProtocolTests", ["ClusterModel", "ClusterProtocol"], at: "Tests/Protocol/Wire"),

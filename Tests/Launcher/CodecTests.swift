@@ -23,7 +23,7 @@ struct CodecTests {
         .reply(id: 8, .space(VolumeSpace(totalBytes: .max, availableBytes: 1))),
         .reply(id: 9, .status(status(.down(nil)))), .reply(id: 9, .status(status(.down(.exited(0))))),
         .reply(id: 9, .status(status(.running(processID: 9)))), .reply(id: 9, .status(status(.ending(.signalled(9))))),
-        .notice(.postmasterExited(.signalled(9))), .notice(.serverDown(.exited(2), killedStragglers: 7)),
+        .notice(.postmasterExited(.signalled(9))), .notice(.serverDown(.exited(2), processID: 41, killedStragglers: 7)),
         .notice(.leaseFired(.kill)), .notice(.toolOutput(tool: 1, stream: .error, bytes: [10])),
         .notice(.toolExited(tool: 1, end: .exited(-1), timedOut: true)),
     ]

@@ -60,7 +60,10 @@ extension InstanceMachine {
             phase = .stopping(.immediate)
             add(.stop(.immediate))
             retryLater("could not start the server: \(reason)", now)
-        default: invariant(false, "a start ends as started or failed")
+        case .cut, .following, .promoted, .rulesApplied, .opened, .initialized, .cloned, .rewound, .inspected:
+            phase = .stopping(.immediate)
+            add(.stop(.immediate))
+            retryLater("the start ended with an outcome that is not its own", now)
         }
     }
 

@@ -15,6 +15,9 @@ extension InstanceMachine {
     /// Processes exist and have answered: a poll makes sense.
     public var isServerUp: Bool { phase == .up }
 
+    /// No process should exist: none was asked for since the last one ended.
+    public var expectsNoServer: Bool { phase == .down }
+
     /// Out of recovery and in office: heartbeats make sense (R22).
     public var isPrimaryUp: Bool { phase == .up && state.isPrimaryInOffice && status?.inRecovery == false }
 

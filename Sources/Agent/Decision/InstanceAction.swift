@@ -36,8 +36,6 @@ public struct Upstream: Hashable, Sendable {
 
 /// What a standby's settings say about its upstream when the server is started.
 public enum StandbySource: Hashable, Sendable {
-    /// As the settings file says already.
-    case asConfigured
     /// Cut: nothing reaches it (R6).
     case nobody
     case upstream(Upstream)

@@ -50,8 +50,8 @@ public struct LauncherError: Error, Hashable, Sendable, CustomStringConvertible 
 public enum LauncherEvent: Hashable, Sendable {
     /// The postmaster ended; other processes of the server may still be alive.
     case postmasterExited(ProcessEnd)
-    /// The last process of the server is gone; so many had to be killed after the postmaster.
-    case serverDown(ProcessEnd, killedStragglers: Int)
+    /// The last process of the server with this postmaster is gone; so many had to be killed after the postmaster.
+    case serverDown(ProcessEnd, processID: Int32, killedStragglers: Int)
     /// The lease timer fired.
     case leaseFired(LeaseStage)
     /// The connection ended, for this reason; events may be lost until `connect` tells the state anew.

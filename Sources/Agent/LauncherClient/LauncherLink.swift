@@ -258,7 +258,8 @@ final class LauncherLink: Sendable {
             let pending = state.withLock { $0.pending.removeValue(forKey: id) }
             pending?.continuation.resume(returning: .success(reply))
         case .notice(.postmasterExited(let end)): onEvent(.postmasterExited(end))
-        case .notice(.serverDown(let end, let killed)): onEvent(.serverDown(end, killedStragglers: Int(killed)))
+        case .notice(.serverDown(let end, let processID, let killed)):
+            onEvent(.serverDown(end, processID: processID, killedStragglers: Int(killed)))
         case .notice(.leaseFired(let stage)): onEvent(.leaseFired(stage))
         case .notice(.toolOutput(let tool, let stream, let bytes)): toolWrote(tool, stream, bytes)
         case .notice(.toolExited(let tool, let end, let timedOut)): toolEnded(tool, end, timedOut)

@@ -152,6 +152,8 @@ extension PostgresAdapter {
             AccessFile.compose(open: false, configuration: configuration)
         )
         try await place(InstanceLayout.inside(copy, InstanceLayout.incarnationFile), member.incarnation.text + "\n")
+        // A copy that is not wanted any more must not take the place of what is there.
+        if Task.isCancelled { throw .cancelled }
         try await swapIn()
         incarnation = member.incarnation
         systemIdentifier = identifier

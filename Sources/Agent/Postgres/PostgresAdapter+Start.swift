@@ -12,13 +12,15 @@ extension PostgresAdapter {
     public func start(_ launch: ServerLaunch, peers: [MemberID]) async -> Outcome {
         await outcome(of: "start the server") { () throws(WorkError) in
             steps += 1
+            let step = steps
             forgetServer()
             self.peers = peers
             try await prepareFiles(launch)
             let arguments = OwnSettings.arguments(configuration)
             let isPrimary = launch == .firstPrimary
             let leaseRequired = isPrimary && configuration.requiresLease
-            _ = try await self.launch { (l) throws(LauncherError) in
+            guard steps == step, !Task.isCancelled else { throw WorkError("another order came in between") }
+            serverProcessID = try await self.launch { (l) throws(LauncherError) in
                 try await l.start(arguments: arguments, leaseRequired: leaseRequired)
             }
             try await awaitAnswer()
@@ -51,7 +53,6 @@ extension PostgresAdapter {
         case .firstPrimary:
             new.connection = ""
             new.names = ""
-        case .standby(.asConfigured): break
         case .standby(.nobody): new.connection = ""
         case .standby(.upstream(let upstream)): new.connection = try receiving(from: upstream.server)
         }

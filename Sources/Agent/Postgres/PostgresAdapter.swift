@@ -42,6 +42,8 @@ public actor PostgresAdapter {
     var peers: [MemberID] = []
     var slotsTendedAt: ContinuousClock.Instant?
     var slotTarget: LSN = .zero
+    /// Postmaster of the server that was started or found last.
+    public internal(set) var serverProcessID: Int32?
     /// How often in a row the control file could not be read.
     var unreadable = 0
     /// Whether comment-only history files may lie in `pg_wal`; unknown to an agent that has just come.
@@ -172,14 +174,18 @@ public actor PostgresAdapter {
         } catch {
             // A tool that could not be run says nothing of the data: look again, and only then believe it.
             unreadable += 1
-            if unreadable < 20 { throw error }
+            if unreadable < 20, try await exists(InstanceLayout.inside("global/pg_control")) { throw error }
             return .foreign(reason: "\(error)")
         }
     }
 
     private func readServer() async throws(WorkError) -> LauncherView {
         let status = try await launch { (l) throws(LauncherError) in try await l.status() }
-        if case .down = status.server { return .down }
+        switch status.server {
+        case .down: return .down
+        case .running(let processID): serverProcessID = processID
+        case .ending: serverProcessID = nil
+        }
         return .running(lease: status.leaseRemainingMilliseconds.map { .milliseconds(Int64(clamping: $0)) })
     }
 

@@ -16,6 +16,8 @@ extension AgentShell {
         case .persist(let state): return await persist(state)
         case .armLease(let end): return await armLease(until: end)
         case .start(let id, let launch, let peers):
+            // A stop, or a new launcher, may have come in between.
+            if machine.awaitsNothing(of: id) { break }
             procedure(id) { await $0.start(launch, peers: peers) }
         case .stop(let mode): await stop(mode)
         case .cutReceiver(let id, let waits): procedure(id) { await $0.cutReceiver(waitForReplay: waits) }
@@ -65,7 +67,10 @@ extension AgentShell {
         guard let reason = await adapter.stop(mode) else { return }
         logger.info("nothing to stop", metadata: [LogKey.reason: "\(reason)"])
         guard let status = try? await launcher.status() else { return }
-        if case .down = status.server { apply(.serverDown) }
+        guard case .down = status.server else { return }
+        // The news of that end may still be on its way: it is not to be taken for the next server's.
+        endedProcessID = await adapter.serverProcessID ?? endedProcessID
+        apply(.serverDown)
     }
 
     private func checkpoint() {

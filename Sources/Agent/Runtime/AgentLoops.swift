@@ -74,7 +74,7 @@ extension AgentShell {
             apply(.unobserved)
             // The news of its end may have come while this agent was not yet attached.
             if let status = try? await launcher.status(), case .down = status.server, life == self.life {
-                apply(.serverDown)
+                await serverEnded(await adapter.serverProcessID)
             }
             await askReadiness()
             // A server that starts, stops or hangs is not asked without a pause.
@@ -88,8 +88,18 @@ extension AgentShell {
             try? await Task.sleep(for: .seconds(5))
             guard attached else { continue }
             freeBytes = await adapter.freeSpace()
-            if machine.isServerUp { await askReadiness() }
+            if machine.isServerUp { await askReadiness() } else { await endStray() }
         }
+    }
+
+    /// A server that runs although the machine knows of none is ended: a start may have overtaken a stop.
+    private func endStray() async {
+        guard machine.expectsNoServer, procedures.isEmpty else { return }
+        let life = life
+        guard let status = try? await launcher.status(), case .running = status.server else { return }
+        guard life == self.life, machine.expectsNoServer, procedures.isEmpty else { return }
+        logger.error("a server runs that nobody asked for: it is stopped")
+        _ = await adapter.stop(.immediate)
     }
 
     private func askReadiness() async {

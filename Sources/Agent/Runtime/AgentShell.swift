@@ -34,6 +34,8 @@ public actor AgentShell {
     /// Grows when the machine is made anew: whatever belongs to an older one is dropped.
     var life = 0
     var attached = false
+    /// Postmaster of the last server whose end the machine was told.
+    var endedProcessID: Int32?
     /// Decisions not yet carried out; those of one event belong together.
     private var queue: [[Step]] = []
     private var isDraining = false
@@ -137,13 +139,12 @@ public actor AgentShell {
             case .postmasterExited(let end):
                 logger.notice("postmaster ended", metadata: [LogKey.reason: "\(end)"])
                 apply(.postmasterExited)
-            case .serverDown(let end, let stragglers):
+            case .serverDown(let end, let processID, let stragglers):
                 logger.notice(
                     "no process of the server is left",
                     metadata: [LogKey.reason: "\(end)", "stragglers": "\(stragglers)"]
                 )
-                apply(.serverDown)
-                await adapter.forgetServer()
+                await serverEnded(processID)
             case .leaseFired(let stage):
                 logger.warning("the launcher's lease timer fired", metadata: ["stage": "\(stage)"])
             case .disconnected(let reason):
@@ -151,6 +152,16 @@ public actor AgentShell {
                 startOver(becauseOf: .launcherLost)
             }
         }
+    }
+
+    /// Tells the machine once of each server's end, however often and late the news comes.
+    func serverEnded(_ processID: Int32?) async {
+        if let processID {
+            guard processID != endedProcessID else { return }
+            endedProcessID = processID
+        }
+        apply(.serverDown)
+        await adapter.forgetServer()
     }
 
     /// Puts an event to the machine and queues what it decides.

@@ -40,6 +40,8 @@ final class Worker {
     /// Whether the last reaping found no child at all.
     var hasNoChild = false
     var killRounds = 0
+    /// Postmaster of the server that was started last.
+    var serverProcessID: Int32 = 0
     /// When the next round of killing is due, in boot-time nanoseconds.
     var nextKill: Int64 = 0
     private let signals: Int32

@@ -72,6 +72,7 @@ extension Worker {
             )
             return
         }
+        serverProcessID = child
         server = .running(
             RunningServer(processID: child, startReport: report.reading, starter: (connection, request))
         )
@@ -191,7 +192,7 @@ extension Worker {
         server = .down(end)
         lease = nil
         System.log("the server is down: no process of it is left; \(killed.count) were killed after the postmaster")
-        tell(.serverDown(end, killedStragglers: UInt32(killed.count)))
+        tell(.serverDown(end, processID: serverProcessID, killedStragglers: UInt32(killed.count)))
     }
 
     // MARK: Lease

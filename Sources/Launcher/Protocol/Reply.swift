@@ -26,8 +26,8 @@ public enum LauncherReply: Hashable, Sendable {
 public enum LauncherNotice: Hashable, Sendable {
     /// The postmaster ended; other processes of the server may still be alive.
     case postmasterExited(ProcessEnd)
-    /// The last process of the server is gone; so many had to be killed after the postmaster.
-    case serverDown(ProcessEnd, killedStragglers: UInt32)
+    /// The last process of the server with this postmaster is gone; so many had to be killed after it.
+    case serverDown(ProcessEnd, processID: Int32, killedStragglers: UInt32)
     /// The lease timer fired.
     case leaseFired(LeaseStage)
     /// A tool wrote something.
@@ -150,9 +150,10 @@ extension ByteWriter {
         case .postmasterExited(let end):
             put(1 as UInt8)
             put(end)
-        case .serverDown(let end, let killedStragglers):
+        case .serverDown(let end, let processID, let killedStragglers):
             put(2 as UInt8)
             put(end)
+            put(number: processID)
             put(number: killedStragglers)
         case .leaseFired(let stage):
             put(3 as UInt8)
@@ -231,7 +232,7 @@ extension ByteReader {
     fileprivate mutating func notice() throws(MalformedMessage) -> LauncherNotice {
         switch try byte() {
         case 1: .postmasterExited(try processEnd())
-        case 2: .serverDown(try processEnd(), killedStragglers: try number())
+        case 2: .serverDown(try processEnd(), processID: try number(), killedStragglers: try number())
         case 3: .leaseFired(try value())
         case 4: .toolOutput(tool: try number(), stream: try value(), bytes: try byteString())
         case 5: .toolExited(tool: try number(), end: try processEnd(), timedOut: try flag())

@@ -49,7 +49,6 @@ extension World {
             folder.gateIsOpen = true
             host.leaseEnd = folder.standbySignal ? nil : host.leaseEnd
             switch source {
-            case .asConfigured: break
             case .nobody: folder.upstream = nil
             case .upstream(let upstream): folder.upstream = hostIndex(of: upstream.server)
             }

@@ -66,13 +66,14 @@ struct InterruptedRewindTests {
         )
     }
 
-    @Test("one that pg_rewind had finished is started again, never recovered alone")
-    func startedAgain() throws {
+    @Test("one whose server was killed before it was consistent is copied anew, never recovered alone")
+    func copiedAnew() throws {
         var (machine, id) = try inspecting()
         let actions = machine.handle(.completed(id, facts(cleanShutdown: false, wasPrimary: false)), at: now)
-        #expect(actions.contains { if case .start(_, .standby(.upstream), _) = $0 { true } else { false } })
+        #expect(actions.contains { if case .clone = $0 { true } else { false } })
         #expect(!actions.contains { if case .rewind = $0 { true } else { false } })
-        #expect(machine.state.role == .rewinding)
+        #expect(!actions.contains { if case .start = $0 { true } else { false } })
+        #expect(machine.state.role == .cloning)
     }
 
     @Test(
@@ -88,27 +89,59 @@ struct InterruptedRewindTests {
         #expect(actions.contains { if case .rewind = $0 { true } else { false } })
         #expect(!actions.contains { if case .start = $0 { true } else { false } })
     }
+}
 
-    @Test("an order to discard it holds, whatever comes after")
-    func discardHolds() throws {
-        var (machine, id) = try inspecting()
-        _ = machine.handle(.completed(id, facts(cleanShutdown: false, wasPrimary: false)), at: now)
+/// Seen on real servers: a standby that received nothing was told to discard its data; while its server stopped, a
+/// plain order to follow came, and it was started again as it was, over and over.
+@Suite("Rejoin: an order to discard")
+struct DiscardTests {
+    private let now = MonotonicInstant(nanoseconds: 1_000_000_000)
+    private let stamp = Stamp(term: Term(rawValue: 2), version: RecordVersion(rawValue: 9))
+    private let number = SystemIdentifier(rawValue: 42)
+
+    private func plan(discard: Incarnation?) throws -> Order {
+        let history = [
+            Primacy(
+                term: Term(rawValue: 1),
+                primary: nil,
+                timeline: .first,
+                parent: .none,
+                forkLSN: .zero,
+                why: "birth"
+            )
+        ]
         let plan = FollowPlan(
             primary: try #require(InstanceName("two")),
             server: Endpoint(host: "127.0.0.1", port: 5432),
-            systemIdentifier: SystemIdentifier(rawValue: 42),
-            history: [],
+            systemIdentifier: number,
+            history: history,
             peers: [],
-            discard: Incarnation(number: 7)
+            discard: discard
         )
-        let stamp = Stamp(term: Term(rawValue: 2), version: RecordVersion(rawValue: 9))
-        let actions = machine.handle(.order(Order(stamp: stamp, kind: .follow(plan))), at: now)
+        return Order(stamp: stamp, kind: .follow(plan))
+    }
+
+    @Test("it holds, whatever comes after, and the data keeps its vote until the copy is complete")
+    func holds() throws {
+        let name = try #require(InstanceName("one"))
+        var state = InstanceState()
+        state.incarnation = Incarnation(number: 7)
+        state.role = .standby
+        state.promised = stamp
+        var machine = InstanceMachine(configuration: InstanceConfiguration(name: name, timings: Timings()))
+        _ = machine.handle(
+            .attached(state: state, directory: .present(number), matches: true, server: .running(lease: nil)),
+            at: now
+        )
+        let actions = machine.handle(.order(try plan(discard: Incarnation(number: 7))), at: now)
         #expect(actions.contains(.stop(.fast)))
-        #expect(machine.state.role == .cloning && machine.state.incarnation == nil)
-        var later = plan
-        later.discard = nil
-        _ = machine.handle(.order(Order(stamp: stamp, kind: .follow(later))), at: now)
+        _ = machine.handle(.order(try plan(discard: nil)), at: now)
         let afterwards = machine.handle(.serverDown, at: now)
-        #expect(afterwards.contains { if case .clone = $0 { true } else { false } })
+        let ids = afterwards.compactMap { action -> ActionID? in if case .clone(let id, _) = action { id } else { nil }
+        }
+        let id = try #require(ids.first)
+        #expect(machine.state.role == .standby && machine.state.incarnation == Incarnation(number: 7))
+        _ = machine.handle(.completed(id, .cloned(Incarnation(number: 8), number)), at: now)
+        #expect(machine.state.role == .cloning && machine.state.incarnation == Incarnation(number: 8))
     }
 }

@@ -162,7 +162,9 @@ struct FailoverTests {
         let rewound = await timed("rewinding a crashed primary") { await a.adapter.rewind(upstream) }
         #expect(rewound == .rewound)
         #expect(await checkpoint == nil)
-        #expect(await a.adapter.start(.standby(.asConfigured), peers: [world.second, world.third]) == .started)
+        #expect(
+            await a.adapter.start(.standby(.upstream(upstream)), peers: [world.second, world.third]) == .started
+        )
         try await eventually("the old primary streams", within: .seconds(10)) {
             try await b.adapter.poll(within: .seconds(2)).senders.count == 2
         }
