@@ -60,17 +60,22 @@ extension PostgresAdapter {
         )
     }
 
-    /// Removes history files that hold only comments, left by a promotion that did not come to its end.
+    /// Removes history files that hold only comments and lie above every real one, left by a promotion that did not
+    /// come to its end.
     ///
-    /// A server that begins its recovery with one as the newest timeline finds no way to it, and never starts.
+    /// A server that begins its recovery with such a one as the newest timeline finds no way to it, and never
+    /// starts. Those below a real one stay: PostgreSQL looks for the newest timeline step by step, and would stop at
+    /// the gap.
     func removeComments() async throws(WorkError) {
         let folder = InstanceLayout.inside("pg_wal")
         let entries = try await launch { (l) throws(LauncherError) in try await l.list(folder) }
-        for entry in entries where entry.name.hasSuffix(".history") && entry.kind == .file {
-            let path = folder + "/" + entry.name
-            guard let text = try await readText(path, limit: 64 << 10) else { continue }
+        let names = entries.filter { $0.name.hasSuffix(".history") && $0.kind == .file }.map(\.name)
+        // Eight hexadecimal digits each: the order of the names is that of the timelines.
+        for name in names.sorted(by: >) {
+            guard let text = try await readText(folder + "/" + name, limit: 64 << 10) else { continue }
             let lines = text.split(whereSeparator: \.isNewline).map { $0.drop(while: \.isWhitespace) }
-            if lines.allSatisfy({ $0.isEmpty || $0.hasPrefix("#") }) { try await removeFile(path) }
+            if lines.contains(where: { !$0.isEmpty && !$0.hasPrefix("#") }) { break }
+            try await removeFile(folder + "/" + name)
         }
         holdsComments = false
     }
