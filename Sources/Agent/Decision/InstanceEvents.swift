@@ -33,6 +33,9 @@ extension InstanceMachine {
                 $0.tainted = false
             }
         }
+        // A complete copy has its incarnation; without one this is the old data, given up but perhaps not stopped yet.
+        // Of a rewind nobody can say how far it came.
+        rejoining = state.role == .cloning && state.incarnation != nil && matches
         switch server {
         case .down:
             phase = .down
@@ -44,9 +47,6 @@ extension InstanceMachine {
             downSince = nil
             // Whether its receiver ran is unknown: wait for replay to be sure.
             needsReplay = true
-            // A complete copy has its incarnation; without one this is the old data, given up but not stopped yet.
-            // Of a rewind nobody can say how far it came.
-            rejoining = state.role == .cloning && state.incarnation != nil && matches
             armed = remaining != nil
             if let remaining, state.isPrimaryInOffice {
                 lease = Lease(term: state.primaryOfTerm, end: now + remaining)

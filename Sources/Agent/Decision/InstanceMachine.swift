@@ -98,7 +98,7 @@ public struct InstanceMachine: Hashable, Sendable {
     var needsReplay = true
     /// A clone or rewind is complete, but the server has not yet shown that it is a consistent standby.
     var rejoining = false
-    /// Told to make a new copy; the old directory stays until that is complete.
+    /// A new copy is being made; the old directory stays until that is complete.
     var discarding = false
     /// End of the WAL here, read after a cut with all of it replayed.
     var cutPosition: WALPosition?

@@ -156,6 +156,7 @@ extension InstanceMachine {
 
     mutating func rebuild(_ upstream: Upstream, _ reason: String) {
         rejoining = false
+        discarding = true
         // What holds nothing of use is given up before its server stops. A standby that merely does not receive
         // keeps its word and its vote until the copy is complete: it may be the last to hold something.
         if state.role != .standby || state.tainted {

@@ -144,4 +144,83 @@ struct DiscardTests {
         _ = machine.handle(.completed(id, .cloned(Incarnation(number: 8), number)), at: now)
         #expect(machine.state.role == .cloning && machine.state.incarnation == Incarnation(number: 8))
     }
+
+    /// Seed 2005 in `required`: a standby promoted by hand was stopped to be copied anew, and then started again as
+    /// it was, for ever.
+    @Test("a standby on a timeline that the record never gave is stopped once, and copied")
+    func unknownTimeline() throws {
+        let name = try #require(InstanceName("one"))
+        var state = InstanceState()
+        state.incarnation = Incarnation(number: 7)
+        state.role = .standby
+        state.promised = stamp
+        var machine = InstanceMachine(configuration: InstanceConfiguration(name: name, timings: Timings()))
+        _ = machine.handle(
+            .attached(state: state, directory: .present(number), matches: true, server: .running(lease: nil)),
+            at: now
+        )
+        var status = ServerStatus(
+            inRecovery: true,
+            position: WALPosition(timeline: Timeline(rawValue: 4), lsn: LSN(rawValue: 9)),
+            systemIdentifier: number,
+            capacity: CapacitySettings(
+                maxConnections: 1,
+                maxWorkerProcesses: 1,
+                maxWALSenders: 1,
+                maxPreparedTransactions: 1,
+                maxLocksPerTransaction: 1
+            )
+        )
+        status.receiver = ReceiverStatus(
+            status: "streaming",
+            timeline: Timeline(rawValue: 4),
+            sender: Endpoint(host: "127.0.0.1", port: 5432),
+            sinceLastMessage: .zero
+        )
+        _ = machine.handle(.observed(status), at: now)
+        let actions = machine.handle(.order(try plan(discard: nil)), at: now)
+        #expect(actions.contains(.stop(.fast)))
+        let afterwards = machine.handle(.serverDown, at: now)
+        #expect(afterwards.contains { if case .clone = $0 { true } else { false } })
+        #expect(!afterwards.contains { if case .start = $0 { true } else { false } })
+    }
+}
+
+/// Seed 4763 in `required`: the word that a copy was complete could not be written; the agent came again, and took
+/// the copy for a standby without an incarnation, which never votes.
+@Suite("Rejoin: a copy whose completion was not kept")
+struct ForgottenCopyTests {
+    private let now = MonotonicInstant(nanoseconds: 1_000_000_000)
+
+    @Test("it is made anew, also by the machine that saw it complete")
+    func madeAnew() throws {
+        let number = SystemIdentifier(rawValue: 42)
+        let stamp = Stamp(term: Term(rawValue: 2), version: RecordVersion(rawValue: 9))
+        var state = InstanceState()
+        state.role = .cloning
+        state.promised = stamp
+        let name = try #require(InstanceName("one"))
+        var machine = InstanceMachine(configuration: InstanceConfiguration(name: name, timings: Timings()))
+        _ = machine.handle(.attached(state: state, directory: .empty, matches: false, server: .down), at: now)
+        let plan = FollowPlan(
+            primary: try #require(InstanceName("two")),
+            server: Endpoint(host: "127.0.0.1", port: 5432),
+            systemIdentifier: number,
+            history: [],
+            peers: []
+        )
+        let order = Order(stamp: stamp, kind: .follow(plan))
+        let actions = machine.handle(.order(order), at: now)
+        let ids = actions.compactMap { action -> ActionID? in if case .clone(let id, _) = action { id } else { nil } }
+        let id = try #require(ids.first)
+        _ = machine.handle(.completed(id, .cloned(Incarnation(number: 8), number)), at: now)
+        _ = machine.handle(.launcherLost, at: now)
+        _ = machine.handle(
+            .attached(state: state, directory: .present(number), matches: false, server: .down),
+            at: now
+        )
+        let afterwards = machine.handle(.order(order), at: now)
+        #expect(afterwards.contains { if case .clone = $0 { true } else { false } })
+        #expect(!afterwards.contains { if case .start = $0 { true } else { false } })
+    }
 }
