@@ -17,7 +17,7 @@ deps: ## install with apt what building and testing need
 	@bash .ci/deps
 
 build: deps ## build all programs for use, into .build/release
-	$(SWIFT) build -c release
+	$(SWIFT) build -c release --static-swift-stdlib
 
 demo: build ## kill a primary under a writing client and watch its understudy take over
 	$(RELEASE)/understudy local demo
@@ -32,7 +32,7 @@ check: deps ## check the format, build strictly, run the tidy tests
 	$(SWIFT) test --filter TidyTests
 
 simulate: deps ## run simulated histories of failures; SEEDS=2000
-	$(SWIFT) build -c release --product understudy-simulate
+	$(SWIFT) build -c release --static-swift-stdlib --product understudy-simulate
 	$(RELEASE)/understudy-simulate --seeds $(SEEDS)
 
 bench-quick: build ## measure failovers beside PostgreSQL's own promotion; ROUNDS=10

@@ -90,9 +90,11 @@ struct AgentCommand: AsyncParsableCommand {
         logger[metadataKey: LogKey.cluster] = "\(configuration.cluster)"
         logger[metadataKey: LogKey.instance] = "\(configuration.instance)"
         do {
-            let signals = try Signals.stream([Signals.terminate, Signals.interrupt])
+            let signals = try Signals.stream([Signals.terminate, Signals.interrupt, Signals.hangUp])
             let shell = try AgentShell(configuration, version: softwareVersion, logger: logger)
-            try await runUntilSignalled(signals, logger: logger) { await shell.run() }
+            try await runUntilSignalled(signals, onHangUp: { await shell.reloadCertificates() }, logger: logger) {
+                await shell.run()
+            }
         } catch {
             StandardError.write("understudy-agent: \(error)")
             throw ExitCode(1)

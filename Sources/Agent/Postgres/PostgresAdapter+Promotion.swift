@@ -137,7 +137,9 @@ extension PostgresAdapter {
             let again = Limit(.seconds(1))
             while !again.isOver {
                 if try await !isInRecovery(session) {
-                    _ = try? await launcher.clearPromote()
+                    // PostgreSQL has taken its file away; one that a repetition left goes without anybody waiting.
+                    let launcher = launcher
+                    Task { _ = try? await launcher.clearPromote() }
                     return
                 }
                 try await pause(.milliseconds(2))

@@ -14,7 +14,7 @@ public struct AgentConfiguration: Sendable {
     public var instance: InstanceName
     /// Tried in turn: only one of them leads.
     public var controllers: [Endpoint]
-    /// Read again on each connection that is made.
+    /// What it shows to the controller, and whom it trusts; read again on SIGHUP.
     public var certificates: TLSFiles
     /// Unix socket of the launcher beside it.
     public var launcherSocket: String

@@ -30,6 +30,7 @@ public actor AgentShell {
     let launcher: LauncherClient
     let adapter: PostgresAdapter
     let client: ControlClient
+    private let tls: TLSContext
     var machine: InstanceMachine
     /// Grows when the machine is made anew: whatever belongs to an older one is dropped.
     var life = 0
@@ -69,7 +70,7 @@ public actor AgentShell {
             )
         )
         do {
-            let tls = try TLSContext(files: configuration.certificates)
+            tls = try TLSContext(files: configuration.certificates)
             if let complaint = tls.complaint {
                 logger.warning("certificate", metadata: [LogKey.reason: "\(complaint)"])
             }
@@ -103,6 +104,16 @@ public actor AgentShell {
         }
         timer?.cancel()
         launcher.disconnect()
+    }
+
+    /// Reads the certificates again for the next connection; bad files leave the old ones in place.
+    public func reloadCertificates() {
+        do {
+            try tls.reload()
+            logger.notice("certificates read again")
+        } catch {
+            logger.error("certificates", metadata: [LogKey.reason: "\(error)"])
+        }
     }
 
     // MARK: Events in

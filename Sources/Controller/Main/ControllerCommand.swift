@@ -85,9 +85,11 @@ struct ControllerCommand: AsyncParsableCommand {
         var logger = Logger(label: "understudy-controller")
         logger[metadataKey: LogKey.cluster] = "\(configuration.spec.name)"
         do {
-            let signals = try Signals.stream([Signals.terminate, Signals.interrupt])
+            let signals = try Signals.stream([Signals.terminate, Signals.interrupt, Signals.hangUp])
             let shell = try ControllerShell(configuration, version: softwareVersion, logger: logger)
-            try await runUntilSignalled(signals, logger: logger) { try await shell.run() }
+            try await runUntilSignalled(signals, onHangUp: { await shell.reloadCertificates() }, logger: logger) {
+                try await shell.run()
+            }
         } catch {
             StandardError.write("understudy-controller: \(error)")
             throw ExitCode(1)

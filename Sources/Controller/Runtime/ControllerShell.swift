@@ -19,6 +19,7 @@ public actor ControllerShell {
     private let configuration: ControllerConfiguration
     private let store: FileRecordStore
     private let server: ControlServer
+    private let tls: TLSContext
     private let history: HistoryFile
     private let logger: Logger
     private var machine: ClusterMachine
@@ -35,7 +36,7 @@ public actor ControllerShell {
         history = HistoryFile(path: configuration.historyFile)
         do {
             store = try FileRecordStore(path: configuration.recordFile, cluster: configuration.spec.name)
-            let tls = try TLSContext(files: configuration.certificates)
+            tls = try TLSContext(files: configuration.certificates)
             if let complaint = tls.complaint {
                 logger.warning("certificate", metadata: [LogKey.reason: "\(complaint)"])
             }
@@ -77,6 +78,16 @@ public actor ControllerShell {
         }
         timer?.cancel()
         if let outcome { throw ControllerError(description: outcome) }
+    }
+
+    /// Reads the certificates again; connections go on, and bad files leave the old ones in place.
+    public func reloadCertificates() {
+        do {
+            try tls.reload()
+            logger.notice("certificates read again")
+        } catch {
+            logger.error("certificates", metadata: [LogKey.reason: "\(error)"])
+        }
     }
 
     private func take(_ event: ServerEvent) {

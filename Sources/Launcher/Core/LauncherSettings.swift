@@ -24,7 +24,7 @@ struct LauncherSettings {
           --data-folder DIR     The volume of the instance; the server's data directory is DIR/pgdata. The launcher
                                 touches nothing outside DIR.
           --socket PATH         Unix socket for the agent: made with mode 0600, open to this user and to root.
-          --postgres-bin DIR    Folder of the server's programs. Default: where PATH has `postgres`, else the newest
+          --postgres-bin DIR    Folder of the server's programs. Default: where PATH has them all, else the newest
                                 /usr/lib/postgresql/*/bin.
           --pid-file PATH       Written when the launcher is ready, removed when it ends.
           --log-file PATH       The server's output is appended to it. Default: the launcher's own output.
@@ -135,8 +135,10 @@ struct LauncherSettings {
     }
 
     private static func findTools(_ searchPath: String) -> String? {
-        for folder in searchPath.split(separator: ":") where unsafe access(folder + "/postgres", X_OK) == 0 {
-            return absolute(String(folder))
+        // A folder that has only a link to the server lacks the tools that stand beside it.
+        for folder in searchPath.split(separator: ":") {
+            let tools = ["postgres", "initdb", "pg_controldata", "pg_rewind", "pg_basebackup"]
+            if tools.allSatisfy({ unsafe access(folder + "/" + $0, X_OK) == 0 }) { return absolute(String(folder)) }
         }
         let root = "/usr/lib/postgresql"
         return System.names(in: root).filter { $0.utf8.allSatisfy { (48...57).contains($0) } }

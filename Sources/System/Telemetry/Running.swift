@@ -1,13 +1,16 @@
 public import Logging
+import Platform
 
 /// Version of all programs of this package.
 public let softwareVersion = "0.1.0"
 
-/// Runs a service until it ends by itself or a signal arrives, which cancels it.
+/// Runs a service until it ends by itself or a signal arrives that cancels it; SIGHUP has it read its certificates
+/// again.
 ///
 /// - Throws: What the service throws, unless it was cancelled.
 public func runUntilSignalled(
     _ signals: AsyncStream<Int32>,
+    onHangUp: @escaping @Sendable () async -> Void,
     logger: Logger,
     _ body: @escaping @Sendable () async throws -> Void
 ) async throws {
@@ -18,6 +21,10 @@ public func runUntilSignalled(
         }
         group.addTask {
             for await signal in signals {
+                if signal == Signals.hangUp {
+                    await onHangUp()
+                    continue
+                }
                 logger.notice("stopping", metadata: ["signal": "\(signal)"])
                 return true
             }

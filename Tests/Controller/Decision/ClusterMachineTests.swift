@@ -95,6 +95,24 @@ struct ClusterMachineTests {
         #expect(desk.machine.waiting?.text.contains("2 of b, c") == true)
     }
 
+    @Test("a standby that could answer and does not holds nobody up: soon the old primary is asked for all it has (R6)")
+    func silentStandbyHoldsNobodyUp() throws {
+        var desk = try Desk.steady(.required)
+        try desk.report("b")
+        try desk.report("c")
+        try desk.reportRelease("a")
+        try desk.reportPrepared("b", term: 2)
+        #expect(!desk.log.contains("recover a"))
+        for _ in 0..<6 {
+            try desk.report("c", after: .milliseconds(400))
+            try desk.reportRelease("a")
+            try desk.reportPrepared("b", term: 2)
+        }
+        #expect(desk.log.contains("recover a"))
+        try desk.reportPrepared("a", term: 2, at: 1200)
+        #expect(desk.stored?.phase == .promoting && desk.stored?.primary?.text == "a")
+    }
+
     @Test("an answer on a timeline that the record never gave counts for nothing (R14)")
     func unknownTimelineCountsForNothing() throws {
         // Simulator, required seed 747: promoted by hand, crashed, and back as a standby with the highest timeline.

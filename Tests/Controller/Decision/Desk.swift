@@ -76,7 +76,9 @@ struct Desk {
                 stored = record
                 log.append("store \(record.phase.rawValue)")
                 actions += machine.handle(.recordStored, at: now)
-            case .send(let order, let name): log.append("\(order.name) \(name)")
+            case .send(let order, let name):
+                log.append("\(order.name) \(name)")
+                if case .prepare(recover: true) = order.kind { log.append("recover \(name)") }
             case .answer(let answer, let name): if answer.lease != nil { leases.append(name.text) }
             case .explain(let explanation): waits.append(explanation.rule)
             case .load: log.append("load")
