@@ -97,7 +97,16 @@ extension World {
         host.launcherIsAlive = false
         host.launcherNumber += 1
         if let server = host.server { endServer(host, server, "the launcher died", tells: false) }
-        soon(500...10_000) { $0.on(host) { if !host.launcherIsAlive { $0.tellAgent(host, .launcherLost) } } }
+        let next = host.launcherNumber
+        soon(500...10_000) { world in
+            world.on(host) { world in
+                guard !host.launcherIsAlive, let agent = host.agent else { return }
+                world.inside(host, agent) { world in
+                    // Old news to an agent that has come to the next launcher meanwhile.
+                    if agent.launcherNumber != next { world.give(.event(.launcherLost), host, agent) }
+                }
+            }
+        }
         after(span + Time.milliseconds(15)) { $0.restartLauncher(host) }
     }
 

@@ -24,6 +24,7 @@ extension World {
 
     /// Tells a machine what launcher and disk hold.
     func attach(_ host: Host, _ agent: AgentProcess) {
+        agent.launcherNumber = host.launcherNumber
         let folder = host.disk.folder
         let directory: DataDirectory = folder.map { .present($0.systemIdentifier) } ?? .empty
         let matches = folder != nil && folder?.incarnation == host.disk.state?.incarnation

@@ -124,6 +124,8 @@ enum AgentInput {
 
 /// One life of an agent: the production core and what its shell keeps.
 final class AgentProcess {
+    /// The launcher that it is attached to.
+    var launcherNumber = -1
     /// Unique in the world.
     let number: Int
     var machine: InstanceMachine
