@@ -100,6 +100,11 @@ extension InstanceMachine {
         missedPolls = 0
         if status.receiver?.status == "streaming" { needsReplay = false }
         guard phase == .up else { return }
+        if prepared != nil, status.receiver?.status == "streaming" {
+            explain(.fault, rule: "R6", "something reaches this server after the cut: its answer is void")
+            prepared = nil
+            cutPosition = nil
+        }
         rejoined(status)
         if !status.inRecovery && !state.isPrimaryInOffice { foundRoguePrimary(status) }
         if status.inRecovery || !status.clientsAdmitted { return }

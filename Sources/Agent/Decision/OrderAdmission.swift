@@ -138,7 +138,8 @@ extension InstanceMachine {
         prepared = nil
         confirmation = nil
         // Also a `follow` half done: its next step would point the server at the old primary again, after the cut.
-        abandonWork()
+        // A primary stops at once, and that ends its work; nothing may hold up the stop.
+        if !state.isPrimaryInOffice { abandonWork() }
         discarding = false
         // What was rewound, was rewound onto the history of the term before.
         if state.role == .rewinding { rejoining = false }

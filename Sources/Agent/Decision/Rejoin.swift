@@ -97,7 +97,7 @@ extension InstanceMachine {
             switch ancestry(of: position, in: plan.history) {
             case .prefix:
                 persist { $0.role = .standby }
-                return start(.standby(.upstream(upstream)), peers: plan.peers)
+                return start(.standby(.nobody), peers: plan.peers)
             case .unknown(let reason): return rebuild(upstream, reason)
             case .diverged(let reason): return rewind(upstream, reason)
             }
@@ -116,11 +116,13 @@ extension InstanceMachine {
         guard let status else { return }
         // A receiver tells the primary its own end as flushed, whatever its history: PostgreSQL would count it.
         // So nothing is followed before the whole of what is on disk here has been judged.
-        if needsReplay { return cut() }
+        let wanted = Following(term: state.promised.term, primary: plan.primary)
+        if following == wanted { return }
+        let isThere = status.receiver?.status == "streaming" && status.receiver?.sender == plan.server
+        if cutPosition == nil && !isThere { return cut() }
         switch ancestry(of: max(status.position, cutPosition ?? status.position), in: plan.history) {
         case .prefix:
-            let wanted = Following(term: state.promised.term, primary: plan.primary)
-            guard following != wanted else { return }
+            cutPosition = nil
             let id = begin(.follow(plan))
             add(.follow(id, upstream, peers: plan.peers))
         case .diverged(let reason):

@@ -24,8 +24,12 @@ extension PostgresAdapter {
         mode: UInt32 = 0o600,
         durable: Bool = true
     ) async throws(WorkError) {
-        try await launch { (l) throws(LauncherError) in
-            try await l.place(path, Array(text.utf8), mode: mode, durable: durable)
+        do throws(LauncherError) {
+            try await launcher.place(path, Array(text.utf8), mode: mode, durable: durable)
+        } catch {
+            // It may yet be written, over what comes after it: a new connection ends what the old one began.
+            if error.code == .timedOut { launcher.disconnect() }
+            throw WorkError(error)
         }
     }
 

@@ -70,17 +70,23 @@ extension PostgresAdapter {
     ///
     /// Each start writes both anew, so that only a cut must survive a power cut: a server must not come back with
     /// the upstream that it promised to leave (R6).
-    func write(_ new: Steering) async throws(WorkError) {
-        let isCut = new.connection.isEmpty && new.connection != steering.connection
+    func write(_ new: Steering, durable: Bool = false) async throws(WorkError) {
+        let isCut = new.connection.isEmpty && (!isSteeringCertain || !steering.connection.isEmpty)
+        isSteeringCertain = false
         let text = SettingsFile.compose(new, configuration: configuration, member: try member())
         let isGateNew = new.gate != steering.gate
         try await concurrently([
             { () throws(WorkError) in if isGateNew { try await self.writeAccess(open: new.gate.isOpen) } },
             { () throws(WorkError) in
-                try await self.place(InstanceLayout.inside(InstanceLayout.settingsFile), text, durable: isCut)
+                try await self.place(
+                    InstanceLayout.inside(InstanceLayout.settingsFile),
+                    text,
+                    durable: durable || isCut
+                )
             },
         ])
         steering = new
+        isSteeringCertain = true
     }
 
     func writeAccess(open isOpen: Bool) async throws(WorkError) {

@@ -17,8 +17,10 @@ extension PostgresAdapter {
             let session = try await session()
             var new = steering
             new.connection = ""
+            // A new mark, so that what the session shows below is this very write and no older one.
+            new.gate = .fresh(open: steering.gate.isOpen)
             new.liftsDelay = waitForReplay || steering.liftsDelay
-            try await steer(new)
+            try await steer(new, durable: true)
             try await signal(Self.hangUp)
             try await awaitSettings(session)
             try await wakeStartup(session)
@@ -60,7 +62,7 @@ extension PostgresAdapter {
                 }
             }
             do throws(WorkError) {
-                try await ensureOwnSlot(on: upstream.server, of: try member(), within: .seconds(10))
+                try await ensureOwnSlot(on: upstream.server, of: try member(), within: .seconds(2))
             } catch {
                 keepUpstreamSlot()
                 throw error
@@ -70,13 +72,20 @@ extension PostgresAdapter {
     }
 
     /// Writes settings that differ from those in the file; removes a left-over trigger file meanwhile.
-    private func steer(_ new: Steering) async throws(WorkError) {
+    private func steer(_ new: Steering, durable: Bool = false) async throws(WorkError) {
         try await concurrently([
             { () throws(WorkError) in
                 _ = try await self.launch { (l) throws(LauncherError) in try await l.clearPromote() }
             },
-            { () throws(WorkError) in if await new != self.steering { try await self.write(new) } },
+            { () throws(WorkError) in
+                try await self.writeIfNew(new, durable: durable)
+            },
         ])
+    }
+
+    private func writeIfNew(_ new: Steering, durable: Bool) async throws(WorkError) {
+        guard !isSteeringCertain || new != steering else { return }
+        try await write(new, durable: durable)
     }
 
     /// Process ids of WAL receivers: what the server's statistics and its list of processes say.

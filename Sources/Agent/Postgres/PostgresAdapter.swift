@@ -30,6 +30,8 @@ public actor PostgresAdapter {
     var incarnation: Incarnation?
     var systemIdentifier: SystemIdentifier?
     var steering = Steering()
+    /// False while, or after, a write of it did not come to its end: the file may say either.
+    var isSteeringCertain = true
     /// For procedures.
     var working: PostgresSession?
     /// For polls: a prepared statement, and on a standby replication commands.

@@ -108,6 +108,10 @@ extension AgentShell {
         procedureEnded.raise()
         logger.debug("outcome", metadata: ["action": "\(id)", "outcome": "\(outcome)"])
         guard life == self.life else { return }
+        if case .cloned = outcome, machine.awaitsNothing(of: id) {
+            // It took the place of what was there, though nobody waits for it any more: look at the disk anew.
+            return startOver(becauseOf: .launcherLost)
+        }
         if case .failed(let reason) = outcome {
             logger.warning("action failed", metadata: ["action": "\(id)", LogKey.reason: "\(reason)"])
         }

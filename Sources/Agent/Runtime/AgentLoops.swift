@@ -73,8 +73,11 @@ extension AgentShell {
             guard life == self.life, machine.isServerUp else { return }
             apply(.unobserved)
             // The news of its end may have come while this agent was not yet attached.
-            if let status = try? await launcher.status(), case .down = status.server, life == self.life {
-                await serverEnded(await adapter.serverProcessID)
+            if let status = try? await launcher.status(), case .down = status.server, life == self.life,
+                machine.isServerUp
+            {
+                endedProcessID = await adapter.serverProcessID ?? endedProcessID
+                apply(.serverDown)
             }
             await askReadiness()
             // A server that starts, stops or hangs is not asked without a pause.

@@ -167,6 +167,7 @@ public actor AgentShell {
 
     /// Tells the machine once of each server's end, however often and late the news comes.
     func serverEnded(_ processID: Int32?) async {
+        guard attached else { return }
         if let processID {
             guard processID != endedProcessID else { return }
             endedProcessID = processID
@@ -206,6 +207,7 @@ public actor AgentShell {
             if case .explain(let explanation) = action { logger.decided(explanation) }
         }
         attached = false
+        endedProcessID = nil
         life += 1
         queue = []
         for (_, task) in procedures { task.cancel() }

@@ -196,7 +196,10 @@ extension ClusterMachine {
             return false
         }
         let patience = report.server == .standby ? spec.timings.rebuildAfter : spec.timings.rebuildAfter * 10
-        let others = seen.filter { $0.spec.name != one.spec.name && $0.report?.state.role == .cloning }
+        let others = seen.filter {
+            $0.spec.name != one.spec.name && isFresh($0, now) && $0.report?.state.role == .cloning
+                && $0.report?.activity.isEmpty == false
+        }
         return now - since >= patience && others.isEmpty
     }
 
