@@ -61,6 +61,8 @@ extension PostgresAdapter {
                     fault = "could not admit clients: \(error)"
                 }
             }
+            // Most often its slot is there already: then nothing more is asked of a server that is being promoted.
+            if try await isReceiving(session, within: .milliseconds(500)) { return .following }
             do throws(WorkError) {
                 try await ensureOwnSlot(on: upstream.server, of: try member(), within: .seconds(2))
             } catch {
@@ -81,6 +83,16 @@ extension PostgresAdapter {
                 try await self.writeIfNew(new, durable: durable)
             },
         ])
+    }
+
+    private func isReceiving(_ session: PostgresSession, within limit: Duration) async throws(WorkError) -> Bool {
+        let end = Limit(limit)
+        while !end.isOver {
+            let status = try await ask(session, "SELECT status FROM pg_stat_wal_receiver").first()
+            if status == "streaming" { return true }
+            try await pause(.milliseconds(15))
+        }
+        return false
     }
 
     private func writeIfNew(_ new: Steering, durable: Bool) async throws(WorkError) {

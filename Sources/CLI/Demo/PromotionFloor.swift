@@ -87,8 +87,11 @@ struct PromotionFloor: Sendable {
             let result = try? await session.query("SELECT count(*) FROM pg_stat_wal_receiver", deadline: .seconds(2))
             return result?.first() == "0"
         }
-        try ServerAccount.write("", to: "\(standby.data)/promote")
+        // The signal of any child has the server take the file: it must be whole, and its owner's, when it appears.
+        let trigger = "\(standby.data)/promote"
+        try ServerAccount.write("", to: trigger + ".new")
         let start = MonotonicClock.nanoseconds()
+        try FileManager.default.moveItem(atPath: trigger + ".new", toPath: trigger)
         guard kill(standby.process.processID, SIGUSR1) == 0 else {
             throw CommandFailure(.failed, "could not signal the server in \(standby.data)")
         }

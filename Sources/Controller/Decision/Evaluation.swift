@@ -145,6 +145,7 @@ extension ClusterMachine {
     private mutating func orderFollower(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) {
         guard let primary = record.primary, let report = one.report, one.connected else { return }
         guard let number = record.systemIdentifier, let server = spec.instance(primary)?.server else { return }
+        if mustWait(report, record, now) { return }
         let wanted = Following(term: record.term, primary: primary)
         let stuck = isStuck(one, report, record, now)
         guard report.following != wanted || stuck else { return }
@@ -166,6 +167,18 @@ extension ClusterMachine {
             update(one.spec.name) { $0.notReceivingSince = nil }
         }
         order(.follow(plan), to: one.spec.name, now)
+    }
+
+    /// Whether a member's return would only take the machine's strength from a promotion under way.
+    ///
+    /// Prepared standbys follow at once: with them the new primary opens (R13, R23). Whoever must be rewound first
+    /// comes when that is done, or half a second later, since it may be the one that is needed.
+    private mutating func mustWait(_ report: InstanceReport, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
+        guard report.state.role == .primary else { return false }
+        if record.phase == .promoting { return true }
+        guard let progress, now - progress.mark < .milliseconds(500) else { return false }
+        wakeBy(progress.mark + .milliseconds(500))
+        return true
     }
 
     /// Whether a member that does as told still receives nothing, from a primary that is there (R14).
