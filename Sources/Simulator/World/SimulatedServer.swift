@@ -215,7 +215,9 @@ extension World {
             )
         }
         seen.senders = server.senders.filter(\.senderIsAlive).map { link in
-            let end = link.acknowledged > 0 ? folder.records[link.acknowledged - 1].end : 0
+            // With a rule switched off a folder may be rewound under a server that still runs.
+            let count = min(link.acknowledged, folder.records.count)
+            let end = count > 0 ? folder.records[count - 1].end : 0
             return SenderStatus(
                 applicationName: link.application,
                 usesOwnSlot: true,
