@@ -93,9 +93,11 @@ extension ClusterMachine {
     }
 
     mutating func startTerm(_ record: ClusterRecord, _ loss: Loss, _ now: MonotonicInstant) {
+        // A time that was held back on purpose is not to be read as slowness.
+        let held = waiting.flatMap { $0.kind == .backoff ? [$0.text] : nil } ?? []
         waiting = nil
         if progress == nil {
-            var begun = Progress(from: record.primary, why: loss.why, evidence: loss.evidence, mark: now)
+            var begun = Progress(from: record.primary, why: loss.why, evidence: loss.evidence + held, mark: now)
             begun.phases.detect = max(0, loss.age.wholeMilliseconds)
             progress = begun
         } else {
