@@ -57,6 +57,22 @@ struct AgentCommand: AsyncParsableCommand {
     @Option(help: "How long a primary may run on one grant.") var timingsLeaseDuration: String?
     @Option(help: "Part of the lease kept for stopping.") var timingsFenceBudget: String?
 
+    /// Wrong usage ends with 2 in all programs of this package.
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var waiting = command as? any AsyncParsableCommand {
+                try await waiting.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            StandardError.write(fullMessage(for: error))
+            exit(withError: ExitCode(2))
+        }
+    }
+
     private var flags: [String: String] {
         let given: [(String, String?)] = [
             ("cluster", cluster), ("instance", instance), ("controllers", controllers),

@@ -111,9 +111,11 @@ public actor PostgresAdapter {
         }
     }
 
-    /// Free bytes on the volume of the data directory; nil if nobody can say.
+    /// Free bytes on the fuller of the volumes of data and WAL, which may be two; nil if nobody can say.
     public func freeSpace() async -> UInt64? {
-        try? await launcher.space("").availableBytes
+        let data = try? await launcher.space("").availableBytes
+        let wal = try? await launcher.space(InstanceLayout.inside("pg_wal")).availableBytes
+        return [data, wal].compactMap { $0 }.min()
     }
 
     /// Sessions of a server that is gone, and what was known of it.

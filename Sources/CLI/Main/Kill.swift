@@ -30,6 +30,12 @@ struct Kill: AsyncParsableCommand {
     func run() async throws {
         let (file, folder) = try options.cluster()
         let strike = Strike(at: file, in: folder)
+        if target == "controller" && what != .controller && what != .server {
+            throw CommandFailure(
+                .usage,
+                "could not signal the \(what.rawValue) of the controller: it has none; name an instance, or leave out --what"
+            )
+        }
         if what == .controller || target == "controller" {
             let number = try strike.send(signal, to: .controller, of: nil)
             return say("Sent SIG\(signal.rawValue) to the controller, process \(number).")

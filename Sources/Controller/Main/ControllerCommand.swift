@@ -54,6 +54,22 @@ struct ControllerCommand: AsyncParsableCommand {
     @Option(help: "When a standby that receives nothing is rebuilt.") var timingsRebuildAfter: String?
     @Option(help: "First delay after three failovers in five minutes.") var timingsRepeatedFailoverDelay: String?
 
+    /// Wrong usage ends with 2 in all programs of this package.
+    static func main() async {
+        do {
+            var command = try parseAsRoot()
+            if var waiting = command as? any AsyncParsableCommand {
+                try await waiting.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            StandardError.write(fullMessage(for: error))
+            exit(withError: ExitCode(2))
+        }
+    }
+
     private var flags: [String: String] {
         let given: [(String, String?)] = [
             ("cluster", cluster), ("durability", durability), ("listen", listen), ("certificates", certificates),

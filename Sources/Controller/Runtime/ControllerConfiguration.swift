@@ -74,7 +74,7 @@ public struct ControllerConfiguration: Sendable {
             maximumLagOnFailover: lag,
             failoverDisabled: disabled
         )
-        for fault in spec.faults { reader.fault("instances and timings", fault) }
+        for fault in spec.faults { reader.fault(fault) }
         try reader.check()
     }
 }

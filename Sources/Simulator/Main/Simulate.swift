@@ -53,6 +53,18 @@ struct Simulate: ParsableCommand {
         }
     }
 
+    /// Wrong usage ends with 2 in all programs of this package.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            print(fullMessage(for: error))
+            exit(withError: ExitCode(2))
+        }
+    }
+
     func run() throws {
         var tally = Tally()
         let chosen = seed.map { $0...$0 } ?? first...(first + seeds - 1)

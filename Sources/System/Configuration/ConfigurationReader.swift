@@ -51,6 +51,9 @@ public struct ConfigurationReader {
     /// Notes a fault in a key's value.
     public mutating func fault(_ key: String, _ text: String) { faults.append("\(place(key)) \(text)") }
 
+    /// Notes a fault that lies in no single key.
+    public mutating func fault(_ text: String) { faults.append("\(source): \(text)") }
+
     /// A text; nil if the key is given nowhere.
     public mutating func text(_ key: String) -> String? {
         asked.insert(key)

@@ -12,7 +12,12 @@ extension ConfigurationReader {
         environment: [String: String]
     ) throws(ConfigurationError) -> ConfigurationReader {
         guard let file else {
-            return ConfigurationReader(yaml: nil, source: "the configuration", flags: flags, environment: environment)
+            return ConfigurationReader(
+                yaml: nil,
+                source: "a file named by --config",
+                flags: flags,
+                environment: environment
+            )
         }
         do {
             guard let bytes = try DurableFile.read(file, limit: sizeLimit) else {
