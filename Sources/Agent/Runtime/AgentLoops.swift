@@ -90,8 +90,23 @@ extension AgentShell {
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(5))
             guard attached else { continue }
+            if await launcherIsLost() {
+                startOver(becauseOf: .launcherLost)
+                continue
+            }
             freeBytes = await adapter.freeSpace()
             if machine.isServerUp { await askReadiness() } else { await endStray() }
+        }
+    }
+
+    /// Whether the connection is gone, for the news of it may have come while this agent was not yet attached.
+    private func launcherIsLost() async -> Bool {
+        let life = life
+        do throws(LauncherError) {
+            _ = try await launcher.status()
+            return false
+        } catch {
+            return error.code == .disconnected && life == self.life
         }
     }
 

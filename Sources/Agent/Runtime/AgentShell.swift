@@ -273,6 +273,8 @@ public actor AgentShell {
     func enqueueReport() {
         guard attached else { return }
         let now = MonotonicInstant.now
+        // Behind a step that hangs one report is enough, and the newest says all.
+        if let last = queue.last, last.count == 1, case .report = last[0] { queue.removeLast() }
         queue.append([.report(snapshot(now), at: now)])
         drain()
     }
