@@ -74,7 +74,7 @@ let package = Package(
         .target(name: "CPlatform", path: "Sources/System/CPlatform"),
 
         // Rooms: the only importers of their C library.
-        room("Platform", at: "Sources/System/Platform"),
+        room("Platform", ["CPlatform"], at: "Sources/System/Platform"),
         room("Telemetry", ["ClusterModel", "Platform", logging], at: "Sources/System/Telemetry"),
         room("Configuration", ["ClusterModel", "Platform", logging, yaml], at: "Sources/System/Configuration"),
         room("PostgresDriver", ["CLibPQ", "Platform"], at: "Sources/System/PostgresDriver"),

@@ -130,7 +130,11 @@ extension InstanceMachine {
     mutating func cut() {
         following = nil
         let id = begin(.cut)
-        add(.cutReceiver(id, waitForReplay: needsReplay))
+        let action = InstanceAction.cutReceiver(id, waitForReplay: needsReplay)
+        // A cut only takes away: it may begin while the promise is being written. Its answer is a report, and no
+        // report leaves before what was decided earlier is on disk.
+        let last = actions.lastIndex { if case .explain = $0 { false } else { true } }
+        if let last, case .persist = actions[last] { actions.insert(action, at: last) } else { add(action) }
     }
 
     // MARK: Promotion (R13)

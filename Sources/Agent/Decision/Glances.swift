@@ -5,12 +5,16 @@ extension InstanceMachine {
     /// Something is awaited of the running server: it is worth looking often.
     public var wantsCloseLook: Bool {
         guard phase == .up else { return false }
-        if let work, work.kind.needsServer { return true }
+        // A procedure looks for itself, and looking takes strength from what it waits for.
+        if let work, work.kind.needsServer { return false }
         if rejoining { return true }
         if state.isPrimaryInOffice { return !opened || rules.count > 1 }
         if following != nil, status?.receiver?.status != "streaming" { return true }
         return false
     }
+
+    /// Each look may be the one that lets clients in.
+    public var isAboutToOpen: Bool { state.isPrimaryInOffice && !opened && wantsCloseLook }
 
     /// Processes exist and have answered: a poll makes sense.
     public var isServerUp: Bool { phase == .up }

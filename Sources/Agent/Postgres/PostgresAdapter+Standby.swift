@@ -15,22 +15,26 @@ extension PostgresAdapter {
             steps += 1
             if holdsComments { try await removeComments() }
             let session = try await session()
+            let had = steering.names
             var new = steering
             new.connection = ""
+            // What an earlier promotion wrote that did not come to its trigger.
+            new.names = standbySynchronousNames
             // A new mark, so that what the session shows below is this very write and no older one.
             new.gate = .fresh(open: steering.gate.isOpen)
             new.liftsDelay = waitForReplay || steering.liftsDelay
             try await steer(new, durable: true)
             try await signal(Self.hangUp)
             try await awaitSettings(session)
+            if had != standbySynchronousNames { try await endSenders(session) }
             try await wakeStartup(session)
             try await endReceiver(session)
             if waitForReplay { try await awaitEndOfReplay(session) }
             let end = Limit(.seconds(30))
             while true {
-                let position = try await position(session)
+                let (position, receivers) = try await position(session)
                 // Seen once more, after the position was read: nothing came in between.
-                if try await receivers(session).isEmpty { return .cut(position) }
+                if receivers.isEmpty { return .cut(position) }
                 if end.isOver { throw WorkError("the WAL receiver comes back again and again") }
                 try await endReceiver(session)
             }
@@ -101,15 +105,10 @@ extension PostgresAdapter {
     }
 
     /// Process ids of WAL receivers: what the server's statistics and its list of processes say.
-    private func receivers(_ session: PostgresSession) async throws(WorkError) -> [Int32] {
-        try await processIDs(
-            session,
-            """
-            SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver' \
-            UNION SELECT pid FROM pg_stat_wal_receiver WHERE pid IS NOT NULL
-            """
-        )
-    }
+    private static let receivers = """
+        SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver' \
+        UNION SELECT pid FROM pg_stat_wal_receiver WHERE pid IS NOT NULL
+        """
 
     func processIDs(_ session: PostgresSession, _ query: String) async throws(WorkError) -> [Int32] {
         try await ask(session, query).rows.compactMap { $0.first ?? nil }.compactMap { Int32($0) }
@@ -117,12 +116,13 @@ extension PostgresAdapter {
 
     /// Has the startup process read the settings now, whatever the postmaster is doing.
     private func wakeStartup(_ session: PostgresSession) async throws(WorkError) {
-        for processID in try await processIDs(
-            session,
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'"
-        ) {
-            await signalIfAlive(Self.hangUp, processID)
+        if startupProcessID == nil {
+            startupProcessID = try await processIDs(
+                session,
+                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'"
+            ).first
         }
+        if let startupProcessID { await signalIfAlive(Self.hangUp, startupProcessID) }
     }
 
     private func endReceiver(_ session: PostgresSession) async throws(WorkError) {
@@ -130,7 +130,7 @@ extension PostgresAdapter {
         var seenNone = 0
         var signalled: Set<Int32> = []
         while seenNone < 2 {
-            let alive = try await receivers(session)
+            let alive = try await processIDs(session, Self.receivers)
             seenNone = alive.isEmpty ? seenNone + 1 : 0
             for processID in alive where signalled.insert(processID).inserted {
                 await signalIfAlive(Self.terminate, processID)
@@ -140,8 +140,10 @@ extension PostgresAdapter {
         }
     }
 
-    /// Where the WAL here ends, with the timeline of its last record.
-    private func position(_ session: PostgresSession) async throws(WorkError) -> WALPosition {
+    /// Where the WAL here ends, with the timeline of its last record, and the WAL receivers seen after that.
+    private func position(
+        _ session: PostgresSession
+    ) async throws(WorkError) -> (position: WALPosition, receivers: [Substring]) {
         let end = Limit(.seconds(30))
         let replication: PostgresSession
         do throws(PostgresError) {
@@ -153,8 +155,14 @@ extension PostgresAdapter {
             let result = try await ask(replication, "IDENTIFY_SYSTEM")
             guard let timeline = result.first(1).flatMap({ UInt32($0) }), let lsn = result.first(2).flatMap({ LSN($0) })
             else { throw WorkError("IDENTIFY_SYSTEM gave no position") }
-            let received = try await ask(session, "SELECT pg_last_wal_receive_lsn()").first().flatMap { LSN($0) }
-            if lsn >= received ?? .zero { return WALPosition(timeline: Timeline(rawValue: timeline), lsn: lsn) }
+            let after = try await ask(
+                session,
+                "SELECT pg_last_wal_receive_lsn(), (SELECT string_agg(pid::text, ' ') FROM (\(Self.receivers)) r)"
+            )
+            if lsn >= after.first(0).flatMap({ LSN($0) }) ?? .zero {
+                let position = WALPosition(timeline: Timeline(rawValue: timeline), lsn: lsn)
+                return (position, (after.first(1) ?? "").split(separator: " "))
+            }
             // What was received belongs to a timeline whose switch has not been replayed yet.
             try await resumeReplay(session)
             if end.isOver { throw WorkError("replay does not reach the timeline that was received") }

@@ -46,6 +46,8 @@ public actor PostgresAdapter {
     var slotTarget: LSN = .zero
     /// Postmaster of the server that was started or found last.
     public internal(set) var serverProcessID: Int32?
+    /// The process that replays, the same one as long as the server is in recovery.
+    var startupProcessID: Int32?
     /// How often in a row the control file could not be read.
     var unreadable = 0
     /// Whether comment-only history files may lie in `pg_wal`; unknown to an agent that has just come.
@@ -126,6 +128,7 @@ public actor PostgresAdapter {
         (working, observing, identifying, beating) = (nil, nil, nil, nil)
         lastBeat = nil
         namesInForce = nil
+        startupProcessID = nil
         slotTarget = .zero
         slotTask?.cancel()
     }

@@ -106,6 +106,7 @@ extension AgentShell {
     private func ended(_ id: ActionID, _ outcome: Outcome, _ life: Int) {
         procedures[id] = nil
         procedureEnded.raise()
+        memoryDue = .now + .seconds(2)
         logger.debug("outcome", metadata: ["action": "\(id)", "outcome": "\(outcome)"])
         guard life == self.life else { return }
         if case .cloned = outcome, machine.awaitsNothing(of: id) {

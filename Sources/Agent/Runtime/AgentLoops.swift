@@ -55,7 +55,7 @@ extension AgentShell {
         guard machine.wantsCloseLook, let fastUntil, MonotonicInstant.now < fastUntil else {
             return configuration.timings.reportInterval
         }
-        return .milliseconds(15)
+        return .milliseconds(machine.isAboutToOpen ? 6 : 25)
     }
 
     func lookClosely() {
@@ -129,6 +129,15 @@ extension AgentShell {
         apply(.readiness(code))
     }
 
+    /// Start-up, a new copy and a promotion need more than the rest of an agent's life does.
+    private func giveBackMemory() {
+        guard let memoryDue, MonotonicInstant.now > memoryDue, procedures.isEmpty, !machine.wantsCloseLook else {
+            return
+        }
+        self.memoryDue = nil
+        ProcessMemory.giveBack()
+    }
+
     func keepReporting() async {
         var next = MonotonicInstant.now
         while !Task.isCancelled {
@@ -136,6 +145,7 @@ extension AgentShell {
             next = max(next + configuration.timings.reportInterval, .now)
             try? await Task.sleep(for: next - .now, tolerance: .zero)
             enqueueReport()
+            giveBackMemory()
         }
     }
 

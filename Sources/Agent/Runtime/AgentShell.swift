@@ -50,6 +50,8 @@ public actor AgentShell {
     var work = ""
     var complaint = ""
     var isPolling = false
+    /// When to give back the memory that long work needed; nil if there was none since.
+    var memoryDue: MonotonicInstant? = .now + .seconds(2)
     var fastUntil: MonotonicInstant?
     /// Wakes the poll loop when there is something to look at soon.
     var pollNow = AsyncSignal()

@@ -56,6 +56,7 @@ struct ControllerCommand: AsyncParsableCommand {
 
     /// Wrong usage ends with 2 in all programs of this package.
     static func main() async {
+        ProcessMemory.limitHeaps()
         do {
             var command = try parseAsRoot()
             if var waiting = command as? any AsyncParsableCommand {

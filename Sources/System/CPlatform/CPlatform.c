@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -189,4 +192,25 @@ char **CPlatform_environment(void) {
     return environ;
 }
 
+/* Code is mapped from its file and never written: what is dropped here is read again from the page cache. */
+static int drop_code(struct dl_phdr_info *object, size_t size, void *unused) {
+    (void)size;
+    (void)unused;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || (segment->p_flags & PF_W)) continue;
+        uintptr_t first = (uintptr_t)object->dlpi_addr + segment->p_vaddr;
+        uintptr_t begin = (first + page - 1) & ~(page - 1);
+        uintptr_t end = (first + segment->p_filesz) & ~(page - 1);
+        if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+    return 0;
+}
 
+void CPlatform_give_back_memory(void) {
+    malloc_trim(0);
+    dl_iterate_phdr(drop_code, NULL);
+}
+
+void CPlatform_limit_heaps(void) { mallopt(M_ARENA_MAX, 2); }

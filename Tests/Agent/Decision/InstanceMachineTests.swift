@@ -39,7 +39,8 @@ struct InstanceMachineTests {
     func promotionTranscript() throws {
         var bench = try running()
         let prepare = bench.order(.prepare(recover: false), term: 2, version: 5)
-        #expect(prepare.steps == ["persist standby", "cut"])
+        // A cut only takes away: it begins while the promise is written, and is answered after.
+        #expect(prepare.steps == ["cut", "persist standby"])
         let cut = try prepare.id
         #expect(bench.tell(.completed(cut, .cut(bench.status().position))).steps.isEmpty)
         #expect(bench.order(.promote(bench.promotion), term: 2, version: 6).steps == ["persist standby"])
@@ -109,7 +110,7 @@ struct InstanceMachineTests {
         let plan = try bench.plan([bench.primacy(1, 1, parent: 0, fork: 0)])
         #expect(bench.order(.follow(plan), term: 1, version: 3).steps.last == "follow")
         #expect(
-            bench.order(.prepare(recover: false), term: 2, version: 4).steps == ["cancel", "persist standby", "cut"]
+            bench.order(.prepare(recover: false), term: 2, version: 4).steps == ["cancel", "cut", "persist standby"]
         )
     }
 

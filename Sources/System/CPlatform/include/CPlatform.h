@@ -43,6 +43,12 @@ int CPlatform_unix_connect(int descriptor, const char *path);
 int CPlatform_accept(int listener);
 ssize_t CPlatform_send(int descriptor, const void *bytes, size_t count);
 
+/* Gives memory back that only earlier work needed: free heap, and pages of code, which are read again when needed. */
+void CPlatform_give_back_memory(void);
+
+/* Fewer heaps than the usual eight a core, each of which keeps what it once took; before the first thread. */
+void CPlatform_limit_heaps(void);
+
 /* Nanoseconds on the clock that also counts suspended time. */
 int64_t CPlatform_boot_time(void);
 int CPlatform_timer_create(void);
