@@ -13,6 +13,9 @@ extension InstanceMachine {
         return false
     }
 
+    /// `pg_isready` last said something other than that connections are accepted.
+    public var isSuspect: Bool { phase == .up && (isReady ?? 0) != 0 }
+
     /// Each look may be the one that lets clients in.
     public var isAboutToOpen: Bool { state.isPrimaryInOffice && !opened && wantsCloseLook }
 

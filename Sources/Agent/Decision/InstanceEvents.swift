@@ -192,6 +192,7 @@ extension InstanceMachine {
         cutPosition = nil
         rules = []
         checkpointDue = nil
+        isReady = nil
     }
 
     mutating func stop(_ mode: StopMode) {

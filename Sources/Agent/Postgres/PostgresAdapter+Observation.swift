@@ -33,7 +33,13 @@ extension PostgresAdapter {
         if let beating, !beating.isClosed {
             session = beating
         } else {
-            session = try await PostgresSession.connect(localTarget(), deadline: limit)
+            do throws(PostgresError) {
+                session = try await PostgresSession.connect(localTarget(), deadline: limit)
+            } catch {
+                // Without a connection nothing is known of the write path.
+                if error.state != nil { lastBeat = nil }
+                throw error
+            }
             beating = session
         }
         let result = try await session.query(

@@ -88,7 +88,7 @@ extension AgentShell {
     /// `pg_isready` every 5 s; at once on suspicion by `poll`.
     func keepAskingReadiness() async {
         while !Task.isCancelled {
-            try? await Task.sleep(for: .seconds(5))
+            try? await Task.sleep(for: machine.isSuspect ? .seconds(1) : .seconds(5))
             guard attached else { continue }
             if await launcherIsLost() {
                 startOver(becauseOf: .launcherLost)

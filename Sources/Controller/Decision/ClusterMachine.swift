@@ -14,6 +14,8 @@ struct Seen: Hashable, Sendable {
     var leaseUntil: MonotonicInstant?
     var lastOrder: Order?
     var lastOrderAt: MonotonicInstant?
+    /// Since when it leaves `pg_isready` without an answer, though its sessions answer.
+    var muteSince: MonotonicInstant?
     /// A promotion of it failed in that term.
     var failedTerm: Term = .none
 
@@ -178,6 +180,7 @@ public struct ClusterMachine: Hashable, Sendable {
             $0.reportAt = now
         }
         notePrimaryPosition(name, report)
+        noteReadiness(name, report, now)
     }
 
     private mutating func notePrimaryPosition(_ name: InstanceName, _ report: InstanceReport) {

@@ -11,7 +11,7 @@ struct Loss: Hashable, Sendable {
 /// Evidence (R9), revocation (R6), candidate (R7, R8) and promotion (R13).
 extension ClusterMachine {
     /// Complete evidence that the recorded primary is gone; nil if there is none.
-    func primaryLoss(_ record: ClusterRecord, _ now: MonotonicInstant) -> Loss? {
+    mutating func primaryLoss(_ record: ClusterRecord, _ now: MonotonicInstant) -> Loss? {
         guard let name = record.primary, let one = observation(name) else { return nil }
         if let report = one.report, isFresh(one, now) {
             if report.state.releasedTerm >= record.term {
@@ -28,7 +28,7 @@ extension ClusterMachine {
                     age: .zero
                 )
             }
-            guard report.server == .unresponsive else { return nil }
+            guard report.server == .unresponsive else { return hang(of: one, report, record, now) }
         }
         let standbys = seen.filter { $0.spec.name != name && isFresh($0, now) && $0.report?.server == .standby }
         guard !standbys.isEmpty, let startedAt else { return nil }
@@ -117,7 +117,7 @@ extension ClusterMachine {
         return record.rules.allSatisfy { $0.isMet(by: reachable) }
     }
 
-    private func isUsable(_ one: Seen) -> Bool {
+    func isUsable(_ one: Seen) -> Bool {
         guard let state = one.report?.state, !state.tainted else { return false }
         return state.role == .standby || state.role == .primary
     }
@@ -286,7 +286,7 @@ extension ClusterMachine {
         orderFollowers(record, now)
     }
 
-    private func candidateLoss(_ record: ClusterRecord, _ one: Seen, _ now: MonotonicInstant) -> Loss? {
+    private mutating func candidateLoss(_ record: ClusterRecord, _ one: Seen, _ now: MonotonicInstant) -> Loss? {
         if let loss = primaryLoss(record, now) { return loss }
         guard let promotingSince, now - promotingSince > spec.timings.promotionTimeout else { return nil }
         let fault = one.report?.fault ?? ""

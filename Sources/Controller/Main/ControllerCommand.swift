@@ -53,6 +53,7 @@ struct ControllerCommand: AsyncParsableCommand {
     @Option(help: "When a promotion is given up.") var timingsPromotionTimeout: String?
     @Option(help: "When a standby that receives nothing is rebuilt.") var timingsRebuildAfter: String?
     @Option(help: "First delay after three failovers in five minutes.") var timingsRepeatedFailoverDelay: String?
+    @Option(help: "How long a primary may live without serving before it is replaced.") var timingsHangTimeout: String?
 
     /// Wrong usage ends with 2 in all programs of this package.
     static func main() async {
@@ -80,6 +81,7 @@ struct ControllerCommand: AsyncParsableCommand {
             ("timings.fenceBudget", timingsFenceBudget), ("timings.promotionTimeout", timingsPromotionTimeout),
             ("timings.rebuildAfter", timingsRebuildAfter),
             ("timings.repeatedFailoverDelay", timingsRepeatedFailoverDelay),
+            ("timings.hangTimeout", timingsHangTimeout),
         ]
         return Dictionary(uniqueKeysWithValues: given.compactMap { key, value in value.map { (key, $0) } })
     }

@@ -23,7 +23,7 @@ public struct ControllerConfiguration: Sendable {
     public static let scalarKeys = [
         "cluster", "durability", "listen", "certificates", "recordFile", "historyFile", "maximumLagOnFailover",
         "failover.isDisabled", "logLevel", "timings.reportInterval", "timings.leaseDuration", "timings.fenceBudget",
-        "timings.promotionTimeout", "timings.rebuildAfter", "timings.repeatedFailoverDelay",
+        "timings.promotionTimeout", "timings.rebuildAfter", "timings.repeatedFailoverDelay", "timings.hangTimeout",
     ]
 
     /// Reads and checks a configuration.

@@ -49,6 +49,8 @@ public struct Timings: Hashable, Sendable, Codable {
     public var rebuildAfter: Duration = .seconds(30)
     /// First delay of a failover that follows three others within five minutes; doubles up to sixteen times (R17).
     public var repeatedFailoverDelay: Duration = .milliseconds(500)
+    /// How long a primary may live without serving, its disk hanging or its postmaster frozen, before it is replaced.
+    public var hangTimeout: Duration = .seconds(10)
 
     /// Creates a timings from its parts.
     public init() {}
@@ -74,6 +76,7 @@ public struct Timings: Hashable, Sendable, Codable {
         }
         if promotionTimeout < .seconds(1) { found.append("promotionTimeout must be at least 1 s") }
         if rebuildAfter < .seconds(5) { found.append("rebuildAfter must be at least 5 s") }
+        if hangTimeout < .seconds(5) { found.append("hangTimeout must be at least 5 s") }
         if repeatedFailoverDelay < .zero { found.append("repeatedFailoverDelay must not be negative") }
         return found
     }

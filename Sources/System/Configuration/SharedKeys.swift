@@ -78,6 +78,7 @@ extension ConfigurationReader {
         timings.promotionTimeout = duration("timings.promotionTimeout") ?? timings.promotionTimeout
         timings.rebuildAfter = duration("timings.rebuildAfter") ?? timings.rebuildAfter
         timings.repeatedFailoverDelay = duration("timings.repeatedFailoverDelay") ?? timings.repeatedFailoverDelay
+        timings.hangTimeout = duration("timings.hangTimeout") ?? timings.hangTimeout
         return timings
     }
 

@@ -1,0 +1,59 @@
+import ClusterModel
+
+/// A primary whose processes live, but that does not serve any more (R9, R22).
+///
+/// Its standbys hear from it all the same: senders go on while a disk hangs or the postmaster is frozen.
+extension ClusterMachine {
+    /// Notes since when a primary in office leaves `pg_isready` without an answer.
+    mutating func noteReadiness(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
+        let isMute = report.server == .primary && report.opened && report.isReady == 2
+        update(name) { $0.muteSince = isMute ? $0.muteSince ?? now : nil }
+    }
+
+    /// What its own agent says against a primary that reports; nil if it serves, or if nobody could take its place.
+    mutating func hang(
+        of one: Seen,
+        _ report: InstanceReport,
+        _ record: ClusterRecord,
+        _ now: MonotonicInstant
+    ) -> Loss? {
+        guard let since = silence(of: one, report, now) else { return nil }
+        let limit = spec.timings.hangTimeout
+        guard since.duration >= limit else {
+            wakeBy(now + (limit - since.duration))
+            return nil
+        }
+        let others = seen.filter { $0.spec.name != one.spec.name && isFresh($0, now) && isUsable($0) }
+            .compactMap(\.member)
+        guard !others.isEmpty, record.rules.allSatisfy({ $0.isMet(by: others) }) else {
+            wait(
+                .waiting,
+                rule: "R19",
+                "'\(one.spec.name)' \(since.what); too few others answer to replace it safely",
+                evidence: record.rules.map { "needed: \(neededText($0))" }
+            )
+            return nil
+        }
+        return Loss(
+            why: "'\(one.spec.name)' \(since.what)",
+            evidence: ["for \(since.duration.wholeMilliseconds) ms by its own agent; the limit is hangTimeout"],
+            age: since.duration
+        )
+    }
+
+    private func silence(
+        of one: Seen,
+        _ report: InstanceReport,
+        _ now: MonotonicInstant
+    ) -> (what: String, duration: Duration)? {
+        guard report.server == .primary, report.opened, let at = one.reportAt else { return nil }
+        if let age = report.status?.heartbeatAge {
+            let whole = age + report.statusAge + (now - at)
+            // Beats come every interval and take a quarter of a second: below this nothing is worth a thought.
+            if whole > spec.timings.reportInterval * 2 + .seconds(3) {
+                return ("writes no WAL to its disk any more: its heartbeats are not flushed", whole)
+            }
+        }
+        return one.muteSince.map { ("lives but takes no new connections", now - $0) }
+    }
+}

@@ -1,0 +1,68 @@
+import ClusterDecision
+import ClusterModel
+import Testing
+
+@Suite("A primary that lives but does not serve")
+struct HangTests {
+    /// A primary that reports twice a second for so long, with receiving standbys.
+    private func play(
+        _ desk: inout Desk,
+        for duration: Duration,
+        standbys: [String] = ["b", "c"],
+        _ change: (inout InstanceReport, Duration) -> Void
+    ) throws {
+        let begin = desk.now
+        while desk.now - begin < duration, desk.stored?.phase == .steady {
+            desk.now = desk.now + .milliseconds(450)
+            for name in standbys { try desk.report(name, receivingFrom: "a") }
+            let passed = desk.now - begin
+            try desk.reportPrimary("a") { change(&$0, passed) }
+        }
+    }
+
+    @Test("one whose heartbeats are not flushed for hangTimeout is replaced, though its standbys hear from it (R22)")
+    func hungDisk() throws {
+        var desk = try Desk.steady(.required)
+        let begin = desk.now
+        try play(&desk, for: .seconds(20)) { report, passed in report.status?.heartbeatAge = passed }
+        #expect(desk.stored?.phase == .preparing)
+        let took = desk.now - begin
+        #expect(took >= .seconds(10) && took < .seconds(11))
+        #expect(desk.log.contains("prepare a") && desk.log.contains("prepare b"))
+    }
+
+    @Test("one whose postmaster takes no connections for hangTimeout is replaced (R9)")
+    func frozenPostmaster() throws {
+        var desk = try Desk.steady(.required)
+        try play(&desk, for: .seconds(20)) { report, _ in report.isReady = 2 }
+        #expect(desk.stored?.phase == .preparing)
+    }
+
+    @Test("an answer in between begins the count anew")
+    func answersNowAndThen() throws {
+        var desk = try Desk.steady(.required)
+        try play(&desk, for: .seconds(30)) { report, passed in
+            report.isReady = passed.components.seconds % 9 == 0 ? 0 : 2
+            report.status?.heartbeatAge = .milliseconds(700)
+        }
+        #expect(desk.stored?.phase == .steady)
+    }
+
+    @Test("neither an unknown heartbeat nor a server that rejects is a reason (R22)")
+    func unknownIsNoReason() throws {
+        var desk = try Desk.steady(.required)
+        try play(&desk, for: .seconds(30)) { report, _ in
+            report.isReady = 1
+            report.status?.heartbeatAge = nil
+        }
+        #expect(desk.stored?.phase == .steady)
+    }
+
+    @Test("where nobody could take its place it stays, and that is said (R19)")
+    func nobodyElse() throws {
+        var desk = try Desk.steady(.required)
+        try play(&desk, for: .seconds(20), standbys: []) { report, passed in report.status?.heartbeatAge = passed }
+        #expect(desk.stored?.phase == .steady)
+        #expect(desk.waits.contains("R19"))
+    }
+}
