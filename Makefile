@@ -2,12 +2,14 @@
 
 SEEDS ?= 2000
 ROUNDS ?= 10
+SEED ?=
+CHAOS ?=
 SWIFT ?= swift
 
 RELEASE := .build/release
 SOURCES := $(shell find Package.swift Sources Tests -name '*.swift' -not -path '*/Generated/*' 2>/dev/null)
 
-.PHONY: help deps build demo test check simulate bench-quick clean
+.PHONY: help deps build demo test check simulate chaos bench-quick clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -34,6 +36,9 @@ check: deps ## check the format, build strictly, run the tidy tests
 simulate: deps ## run simulated histories of failures; SEEDS=2000
 	$(SWIFT) build -c release --static-swift-stdlib --product understudy-simulate
 	$(RELEASE)/understudy-simulate --seeds $(SEEDS)
+
+chaos: build ## break real servers on hosts of their own, as root; ROUNDS=10 SEED=… CHAOS="--durability async"
+	$(if $(filter 0,$(shell id -u)),,sudo) $(RELEASE)/understudy-chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)
 
 bench-quick: build ## measure failovers beside PostgreSQL's own promotion; ROUNDS=10
 	$(RELEASE)/understudy local bench-quick --rounds $(ROUNDS)

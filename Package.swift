@@ -143,6 +143,16 @@ let package = Package(
         room("Demo", ["ClusterModel", "LocalCluster", "Platform", "PostgresDriver"], at: "Sources/CLI/Demo"),
         main("understudy", ["ClusterModel", "Demo", "LocalCluster", "Platform", arguments], at: "Sources/CLI/Main"),
 
+        // Chaos on real servers: hosts are network namespaces, the network between them a switch in user space.
+        .target(name: "CNetwork", path: "Sources/Chaos/CNetwork"),
+        room("ChaosChecker", at: "Sources/Chaos/Checker"),
+        room("ChaosHosts", ["CNetwork", "ClusterModel", "LocalCluster", "Platform"], at: "Sources/Chaos/Hosts"),
+        main(
+            "understudy-chaos",
+            ["ChaosChecker", "ChaosHosts", "ClusterModel", "LocalCluster", "Platform", "PostgresDriver", arguments],
+            at: "Sources/Chaos/Main"
+        ),
+
         // Tests mirror Sources.
         tests("TidyTests", at: "Tests/Tidy"),
         tests(
@@ -177,6 +187,7 @@ let package = Package(
             ["ClusterModel", "ClusterProtocol", "ControlChannel", "TLSTransport", "Platform", logging] + nio,
             at: "Tests/Protocol/Channel"
         ),
+        tests("ChaosTests", ["ChaosChecker", "ChaosHosts"], at: "Tests/Chaos"),
         tests("LocalClusterTests", ["ClusterModel", "LocalCluster", "Platform"], at: "Tests/CLI"),
         tests(
             "ClusterTests",

@@ -7,13 +7,14 @@ enum ImportCheck {
         ("Sources/Controller/Decision", ["ClusterModel"]),
         ("Sources/Simulator/World", ["ClusterModel", "InstanceDecision", "ClusterDecision"]),
         ("Sources/Launcher/Protocol", []),
+        ("Sources/Chaos/Checker", []),
         ("Sources/Protocol/Wire", ["ClusterModel", "SwiftProtobuf"]),
     ]
 
     /// Folders that know no clock, no randomness and no outside world.
     static let pureFolders = [
         "Sources/Protocol/Model", "Sources/Agent/Decision", "Sources/Controller/Decision", "Sources/Simulator/World",
-        "Sources/Launcher/Protocol",
+        "Sources/Launcher/Protocol", "Sources/Chaos/Checker",
     ]
 
     private static let glibcFolders = [
@@ -29,8 +30,15 @@ enum ImportCheck {
         ("SwiftProtobuf", ["Sources/Protocol/Wire"]),
         ("NIOCore", ["Sources/System/TLSTransport", "Sources/Protocol/Channel"]),
         ("NIOPosix", ["Sources/System/TLSTransport", "Sources/Protocol/Channel"]),
-        ("ArgumentParser", ["Sources/Agent/Main", "Sources/Controller/Main", "Sources/Simulator/Main", "Sources/CLI"]),
-        ("Foundation", ["Sources/CLI"]),
+        (
+            "ArgumentParser",
+            [
+                "Sources/Agent/Main", "Sources/Controller/Main", "Sources/Simulator/Main", "Sources/CLI",
+                "Sources/Chaos/Main",
+            ]
+        ),
+        ("Foundation", ["Sources/CLI", "Sources/Chaos/Hosts", "Sources/Chaos/Main"]),
+        ("CNetwork", ["Sources/Chaos/Hosts"]),
         ("Simulation", ["Sources/Simulator/Main"]),
         ("AgentRuntime", ["Sources/Agent/Main"]),
         ("ControllerRuntime", ["Sources/Controller/Main"]),
@@ -48,8 +56,8 @@ enum ImportCheck {
             "Sources/Launcher/Main",
             "Sources/Agent/LauncherClient", "Sources/Agent/Postgres", "Sources/Agent/Runtime", "Sources/Agent/Main",
             "Sources/Controller/Runtime", "Sources/Controller/Main", "Sources/Simulator/Main", "Sources/CLI/Demo",
-            "Sources/CLI/Local",
-            "Sources/CLI/Main",
+            "Sources/CLI/Local", "Sources/CLI/Main", "Sources/Chaos/CNetwork", "Sources/Chaos/Hosts",
+            "Sources/Chaos/Main",
         ]
 
     /// One import statement: the line it stands on (from 0) and the module it names.

@@ -8,6 +8,10 @@ package struct ClusterFile: Codable, Hashable, Sendable {
     package struct Instance: Codable, Hashable, Sendable {
         package var name: InstanceName
         package var port: UInt16
+        /// Where its server listens; nil stands for this machine's loopback address.
+        package var host: String?
+
+        package var address: String { host ?? ClusterFile.loopback }
     }
 
     /// A process that was started, told apart from a later one of the same number by its start time.
@@ -30,17 +34,26 @@ package struct ClusterFile: Codable, Hashable, Sendable {
     /// Account of the operating system that servers, agents and controller run as.
     package var account: String
     package var controllerPort: UInt16
+    /// Where the controller listens; nil stands for this machine's loopback address.
+    package var controllerHost: String?
     package var instances: [Instance]
     /// Timings of the protocol that differ from the default, as the configuration files spell them.
     package var timings: [String: String]
     package var processes: [Started]
+
+    static let loopback = "127.0.0.1"
+
+    /// Where the controller is asked.
+    package var controllerEndpoint: Endpoint {
+        Endpoint(host: controllerHost ?? Self.loopback, port: controllerPort)
+    }
 
     /// The names of the instances, in order of rank.
     package var names: [InstanceName] { instances.map(\.name) }
 
     /// How a client connects to whichever instance is primary.
     package var connectionString: String {
-        let hosts = instances.map { _ in "127.0.0.1" }.joined(separator: ",")
+        let hosts = instances.map(\.address).joined(separator: ",")
         let ports = instances.map { "\($0.port)" }.joined(separator: ",")
         return "postgresql://postgres@/postgres?host=\(hosts)&port=\(ports)&target_session_attrs=read-write"
     }

@@ -10,13 +10,13 @@ struct Configurations {
         var lines = [
             "cluster: \(file.name)",
             "durability: \(file.durability.rawValue)",
-            "listen: \(quoted("127.0.0.1:\(file.controllerPort)"))",
+            "listen: \(quoted("\(file.controllerEndpoint)"))",
             "certificates: \(quoted(folder.certificateFolder("controller")))",
             "recordFile: \(quoted(folder.recordFile))",
             "historyFile: \(quoted(folder.historyFile))",
             "instances:",
         ]
-        lines += file.instances.map { "  - {name: \($0.name), server: \(quoted("127.0.0.1:\($0.port)"))}" }
+        lines += file.instances.map { "  - {name: \($0.name), server: \(quoted("\($0.address):\($0.port)"))}" }
         return (lines + timings).joined(separator: "\n") + "\n"
     }
 
@@ -26,18 +26,19 @@ struct Configurations {
             [
                 "cluster: \(file.name)",
                 "instance: \(name)",
-                "controllers: [\(quoted("127.0.0.1:\(file.controllerPort)"))]",
+                "controllers: [\(quoted("\(file.controllerEndpoint)"))]",
                 "certificates: \(quoted(folder.certificateFolder(name.text)))",
                 "launcherSocket: \(quoted(folder.launcherSocket(name)))",
                 "dataFolder: \(quoted(folder.volume(name)))",
             ] + timings + [
                 "postgres:",
-                "  server: \(quoted("127.0.0.1:\(instance.port)"))",
+                "  server: \(quoted("\(instance.address):\(instance.port)"))",
                 "  socketFolder: \(quoted(folder.folder(name)))",
                 "  superuser: postgres",
                 "  replicationPasswordFile: \(quoted(folder.passwordFile(name)))",
                 "  settings: {shared_buffers: 32MB}",
-                "  accessRules: [\"host all all 127.0.0.0/8 trust\"]",
+                // On hosts of their own the servers' clients are those beside them.
+                "  accessRules: [\"host all all \(instance.host == nil ? "127.0.0.0/8" : "samenet") trust\"]",
             ]
         return lines.joined(separator: "\n") + "\n"
     }

@@ -15,7 +15,7 @@ package struct ControllerQuestion: Sendable {
             let tls = try TLSContext(files: folder.certificates("operator"))
             client = OperatorClient(
                 cluster: file.name,
-                endpoints: [Endpoint(host: "127.0.0.1", port: file.controllerPort)],
+                endpoints: [file.controllerEndpoint],
                 tls: tls,
                 software: "understudy \(softwareVersion)"
             )

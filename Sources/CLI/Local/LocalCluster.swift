@@ -191,7 +191,7 @@ package struct LocalCluster: Sendable {
         )
     }
 
-    private static func prepare(_ folder: ClusterFolder, for account: Account) async throws {
+    static func prepare(_ folder: ClusterFolder, for account: Account) async throws {
         let parent = URL(fileURLWithPath: folder.path).deletingLastPathComponent().path
         do {
             try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
@@ -224,7 +224,7 @@ package struct LocalCluster: Sendable {
     }
 
     /// Folders, certificates and configuration; all but the certificates are written anew each time.
-    private func writeFiles() throws {
+    func writeFiles() throws {
         try account.makeFolder(folder.controllerFolder)
         try account.makeFolder("\(folder.path)/certificates")
         if !FileManager.default.fileExists(atPath: folder.certificates("operator").key) {
@@ -259,28 +259,20 @@ package struct LocalCluster: Sendable {
         for instance in file.instances where running.servers[instance.name] == nil {
             try PortChoice.check(Int(instance.port))
         }
-        // What a request is made of does not change while the parts are noted.
-        let (account, programs, folder) = (account, programs, folder)
-        try start("controller", running.controller, log: folder.controllerLog, report) { log in
-            account.request(programs.controller, ["--config", folder.controllerConfiguration], logFile: log)
-        }
+        try start("controller", running.controller, controllerRequest, log: folder.controllerLog, report)
         for name in file.names {
             let launcher = launcherRequest(name)
-            try start("launcher of \(name)", running.launchers[name], log: folder.launcherLog(name), report) { _ in
-                launcher
-            }
-            try start("agent of \(name)", running.agents[name], log: folder.agentLog(name), report) { log in
-                account.request(programs.agent, ["--config", folder.agentConfiguration(name)], logFile: log)
-            }
+            try start("launcher of \(name)", running.launchers[name], launcher, log: folder.launcherLog(name), report)
+            try start("agent of \(name)", running.agents[name], agentRequest(name), log: folder.agentLog(name), report)
         }
     }
 
     private mutating func start(
         _ what: String,
         _ running: RunningProcess?,
+        _ request: ProcessRequest,
         log: String,
-        _ report: (String) -> Void,
-        _ request: (String) -> ProcessRequest
+        _ report: (String) -> Void
     ) throws {
         if let running {
             report("  \(what) runs already (process \(running.processID))")
@@ -288,13 +280,22 @@ package struct LocalCluster: Sendable {
             return
         }
         if !FileManager.default.fileExists(atPath: log) { try account.write("", to: log) }
-        let child = try ChildProcess.start(request(log))
+        let child = try ChildProcess.start(request)
         report("  \(what) started (process \(child.processID))")
         parts.append(Part(what, started: child, log: log))
     }
 
+    var controllerRequest: ProcessRequest {
+        let arguments = ["--config", folder.controllerConfiguration]
+        return account.request(programs.controller, arguments, logFile: folder.controllerLog)
+    }
+
+    func agentRequest(_ name: InstanceName) -> ProcessRequest {
+        account.request(programs.agent, ["--config", folder.agentConfiguration(name)], logFile: folder.agentLog(name))
+    }
+
     /// Root starts it as root: a launcher becomes the owner of its data folder by itself.
-    private func launcherRequest(_ name: InstanceName) -> ProcessRequest {
+    func launcherRequest(_ name: InstanceName) -> ProcessRequest {
         let arguments = [
             "--data-folder", folder.volume(name), "--socket", folder.launcherSocket(name), "--postgres-bin",
             file.postgresBin, "--pid-file", folder.launcherProcessFile(name), "--log-file", folder.serverLog(name),

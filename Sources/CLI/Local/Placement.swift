@@ -1,0 +1,73 @@
+package import ClusterModel
+package import Platform
+
+/// A cluster whose parts run on hosts of their own, started and watched by whoever asks for it.
+package struct Placement: Sendable {
+    package var directory: String
+    package var name: ClusterName
+    package var durability: Durability
+    /// The instances, in order of rank, with the address of each one's host.
+    package var instances: [(name: InstanceName, address: String)]
+    package var controllerAddress: String
+    package var serverPort: UInt16 = 5432
+    package var controllerPort: UInt16 = 7432
+    /// Timings that differ from the default, as the configuration files spell them.
+    package var timings: [String: String] = [:]
+    package var postgresBin: String?
+    /// The folder of launcher, agent and controller; nil stands for that of this program.
+    package var programs: String?
+
+    package init(
+        directory: String,
+        name: ClusterName,
+        durability: Durability,
+        instances: [(name: InstanceName, address: String)],
+        controllerAddress: String
+    ) {
+        self.directory = directory
+        self.name = name
+        self.durability = durability
+        self.instances = instances
+        self.controllerAddress = controllerAddress
+    }
+}
+
+extension LocalCluster {
+    /// Writes configurations, certificates and folders, and starts nothing.
+    package static func layOut(_ placement: Placement) async throws -> LocalCluster {
+        let account = try Account.current()
+        let folder = try ClusterFolder(named: placement.directory)
+        let file = ClusterFile(
+            format: ClusterFile.currentFormat,
+            name: placement.name,
+            durability: placement.durability,
+            postgresBin: try await PostgresInstallation.find(named: placement.postgresBin),
+            account: account.user.name,
+            controllerPort: placement.controllerPort,
+            controllerHost: placement.controllerAddress,
+            instances: placement.instances.map { instance in
+                ClusterFile.Instance(name: instance.name, port: placement.serverPort, host: instance.address)
+            },
+            timings: placement.timings,
+            processes: []
+        )
+        try await prepare(folder, for: account)
+        let beside = try placement.programs ?? Programs.ownFolder()
+        let programs = try await Programs.find(beside: beside, for: account, copies: folder.programs)
+        let cluster = LocalCluster(folder: folder, file: file, account: account, programs: programs)
+        try file.write(in: folder)
+        try cluster.writeFiles()
+        for log in [folder.controllerLog] + file.names.map(folder.agentLog) { try account.write("", to: log) }
+        return cluster
+    }
+
+    /// How a part is started; nil of a server, which its launcher starts.
+    package func request(for part: ClusterPart, of name: InstanceName?) -> ProcessRequest? {
+        switch part {
+        case .controller: controllerRequest
+        case .launcher: name.map(launcherRequest)
+        case .agent: name.map(agentRequest)
+        case .server: nil
+        }
+    }
+}

@@ -1,0 +1,163 @@
+package import ClusterModel
+import Foundation
+package import LocalCluster
+import Platform
+
+/// A cluster of real servers on hosts of their own, with everything that can be done to it.
+package struct ChaosCluster: Sendable {
+    package static let instanceNames = ["one", "two", "three"]
+    package static let controllerNames = ["control"]
+    package static let clientName = "client"
+
+    package let namespaces: Namespaces
+    package let fabric: Fabric
+    package let keeper: Keeper
+    package let local: LocalCluster
+    /// The file system that can run full, and the instance on it.
+    package let volume: Volume
+    package let volumeInstance: InstanceName
+    /// The instance whose host counts its time since another moment.
+    package let offsetInstance: InstanceName?
+
+    package struct Options: Sendable {
+        package var directory: String
+        package var durability: Durability
+        package var seed: UInt64
+        package var programs: String?
+        package var postgresBin: String?
+
+        package init(directory: String, durability: Durability, seed: UInt64) {
+            self.directory = directory
+            self.durability = durability
+            self.seed = seed
+        }
+    }
+
+    /// The hosts that a run needs, none of them made yet.
+    package static func hosts() -> Namespaces {
+        Namespaces(hosts: instanceNames + controllerNames + [clientName], own: clientName)
+    }
+
+    package static func volume(in directory: String) -> Volume {
+        Volume(path: "\(directory)/\(instanceNames[0])/volume", image: "\(directory)/volume.image")
+    }
+
+    /// Megabytes of the small file system: room for the server and one copy of it beside.
+    private static let volumeSize = 1200
+
+    /// Makes the hosts and starts everything on them.
+    package static func bringUp(
+        _ options: Options,
+        on namespaces: Namespaces,
+        report: @escaping @Sendable (String) -> Void
+    ) async throws -> ChaosCluster {
+        let names = instanceNames.compactMap { InstanceName($0) }
+        guard let first = names.first, let name = ClusterName("chaos"),
+            let control = namespaces[controllerNames[0]]
+        else { throw CommandFailure(.failed, "could not name the hosts") }
+        try await namespaces.make()
+        let fabric = try namespaces.startFabric(seed: options.seed)
+        let hostNames = namespaces.hosts.map(\.name).joined(separator: ", ")
+        report("\(namespaces.hosts.count) hosts are connected: \(hostNames).")
+        try ServerAccount.makeFolder(options.directory)
+        try ServerAccount.makeFolder("\(options.directory)/\(first)")
+        let volume = volume(in: options.directory)
+        try await volume.mount(megabytes: volumeSize)
+        var placement = Placement(
+            directory: options.directory,
+            name: name,
+            durability: options.durability,
+            instances: names.compactMap { name in namespaces[name.text].map { (name, $0.address) } },
+            controllerAddress: control.address
+        )
+        // Rounds follow each other faster than failures do in life.
+        placement.timings = ["repeatedFailoverDelay": "0ms"]
+        placement.programs = options.programs
+        placement.postgresBin = options.postgresBin
+        let local = try await LocalCluster.layOut(placement)
+        let offset = await TimeOffset.make(in: options.directory) ? names.dropFirst().first : nil
+        if let offset { report("The clocks of \(offset) count from another moment, \(TimeOffset.seconds) s before.") }
+        let cluster = ChaosCluster(
+            namespaces: namespaces,
+            fabric: fabric,
+            keeper: Keeper(report: report),
+            local: local,
+            volume: volume,
+            volumeInstance: first,
+            offsetInstance: offset
+        )
+        try cluster.start(.controller, of: nil, on: control)
+        for name in names {
+            let host = try cluster.host(name)
+            try cluster.start(.launcher, of: name, on: host)
+            try cluster.start(.agent, of: name, on: host)
+        }
+        return cluster
+    }
+
+    /// Removes what a run made, in whatever state it is.
+    package static func tearDown(_ namespaces: Namespaces, directory: String, fabric: Fabric?) async {
+        await namespaces.remove()
+        fabric?.end()
+        await volume(in: directory).unmount()
+        await TimeOffset.remove(from: directory)
+    }
+
+    package var file: ClusterFile { local.file }
+    package var names: [InstanceName] { local.file.names }
+
+    /// Where the controllers run.
+    package var controllers: [Host] { Self.controllerNames.compactMap { namespaces[$0] } }
+
+    package func host(_ name: InstanceName) throws(CommandFailure) -> Host {
+        guard let host = namespaces[name.text] else {
+            throw CommandFailure(.failed, "could not find the host of \(name)")
+        }
+        return host
+    }
+
+    /// What the controller shows; nil if it does not answer.
+    package func view() async -> ClusterView? {
+        try? await ControllerQuestion(of: local.file, in: local.folder).view(deadline: .seconds(1))
+    }
+
+    /// The postmaster of an instance, if it runs.
+    package func server(of name: InstanceName) -> RunningProcess? {
+        ClusterProcesses(of: local.file, in: local.folder).servers[name]
+    }
+
+    private func start(_ part: ClusterPart, of name: InstanceName?, on host: Host) throws {
+        guard let request = local.request(for: part, of: name) else { return }
+        var enter = ["--net=\(host.namespaceFile)"]
+        if let name, name == offsetInstance { enter.append("--time=\(TimeOffset.file(in: local.folder.path))") }
+        var moved = request
+        moved.program = "/usr/bin/nsenter"
+        moved.arguments = enter + ["--", request.program] + request.arguments
+        try keeper.start(Keeper.Part(part, on: host), moved)
+    }
+}
+
+/// Clocks of one host that count from another moment: no instant of two machines may ever be compared.
+enum TimeOffset {
+    /// Ten days.
+    static let seconds = 864_000
+
+    static func file(in directory: String) -> String { "\(directory)/time" }
+
+    /// - Returns: Whether this kernel can do it.
+    static func make(in directory: String) async -> Bool {
+        let path = file(in: directory)
+        guard (try? DurableFile.write([], to: path)) != nil else { return false }
+        let arguments = ["--time=\(path)", "--boottime", "\(seconds)", "--monotonic", "\(seconds)", "/usr/bin/true"]
+        let request = ProcessRequest("/usr/bin/unshare", arguments)
+        let outcome = try? await ChildProcess.run(request, deadline: .seconds(10))
+        return outcome?.exit.isSuccess ?? false
+    }
+
+    static func remove(from directory: String) async {
+        let mounts = (try? String(contentsOfFile: "/proc/mounts", encoding: .utf8)) ?? ""
+        guard mounts.contains(" \(file(in: directory)) ") else { return }
+        let request = ProcessRequest("/usr/bin/umount", [file(in: directory)])
+        _ = try? await ChildProcess.run(request, deadline: .seconds(10))
+    }
+}
