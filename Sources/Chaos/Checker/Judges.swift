@@ -69,8 +69,8 @@ enum LossLimit {
     /// Losses within the limit, by number.
     static func excused(_ losses: [Operation], in history: History, limit: UInt64) -> Set<Int> {
         var excused: Set<Int> = []
-        let timelines = Set(losses.compactMap(\.timeline)).sorted()
-        for timeline in timelines {
+        let numbers = losses.compactMap(\.timeline).sorted()
+        for (index, timeline) in numbers.enumerated() where index == 0 || numbers[index - 1] != timeline {
             let written = history.operations.filter { $0.outcome == .ok && $0.timeline == timeline }
             guard let last = written.max(by: { ($0.position ?? 0) < ($1.position ?? 0) }), let end = last.position
             else { continue }

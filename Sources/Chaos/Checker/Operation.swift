@@ -142,7 +142,7 @@ public struct History: Hashable, Sendable {
                 )
             )
         }
-        let endless = open.values.map { entry in
+        let endless = open.sorted { $0.key < $1.key }.map { _, entry in
             Operation(
                 entry.kind,
                 number: entry.number,

@@ -68,8 +68,8 @@ enum RegisterJudge {
         return nil
     }
 
-    private static func overlaps(of key: Int, _ zones: [Zone]) -> [Anomaly] {
-        let forward = zones.filter(\.isForward).sorted {
+    private static func overlaps(of key: Int, _ clusters: [Zone]) -> [Anomaly] {
+        let forward = clusters.filter(\.isForward).sorted {
             ($0.earliestEnd, $0.latestBeginning) < ($1.earliestEnd, $1.latestBeginning)
         }
         var anomalies: [Anomaly] = []
@@ -87,7 +87,7 @@ enum RegisterJudge {
             }
             if (farthest?.latestBeginning ?? .min) < zone.latestBeginning { farthest = zone }
         }
-        for zone in zones where !zone.isForward {
+        for zone in clusters where !zone.isForward {
             guard let around = enclosing(zone, forward) else { continue }
             anomalies.append(
                 Anomaly(

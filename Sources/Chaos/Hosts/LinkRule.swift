@@ -23,12 +23,12 @@ package struct LinkRule: Hashable, Sendable {
     package init() {}
 
     /// A frame that is overtaken is held back for so long.
-    static let overtaking = Duration.milliseconds(10)
+    package static let overtaking = Duration.milliseconds(10)
 
     /// How late each copy of one frame is; none if it is lost.
     ///
     /// With jitter frames keep their order, as in a queue that fills and drains, unless `reorderPerMille` says so.
-    func fates(_ chance: inout SeededChance) -> [Duration] {
+    package func fates(_ chance: inout SeededChance) -> [Duration] {
         if isCut || chance.chance(lossPerMille) { return [] }
         if self == Self.perfect { return [.zero] }
         var late = delay
@@ -52,23 +52,25 @@ package struct LinkTable: Hashable, Sendable {
 }
 
 /// Frames under way, taken out in the order of their arrival; what arrives together stays in order.
-struct FrameQueue {
-    struct Item {
-        let due: UInt64
-        let number: UInt64
-        let port: Int
-        let frame: [UInt8]
+package struct FrameQueue: Sendable {
+    package struct Item: Sendable {
+        package let due: UInt64
+        package let number: UInt64
+        package let port: Int
+        package let frame: [UInt8]
     }
 
     private var heap: [Item] = []
     private var count: UInt64 = 0
 
     /// More frames than this under way are lost, as in any switch.
-    static let limit = 65536
+    package static let limit = 65536
 
-    var nextDue: UInt64? { heap.first?.due }
+    package init() {}
 
-    mutating func push(_ frame: [UInt8], to port: Int, due: UInt64) {
+    package var nextDue: UInt64? { heap.first?.due }
+
+    package mutating func push(_ frame: [UInt8], to port: Int, due: UInt64) {
         guard heap.count < Self.limit else { return }
         count += 1
         heap.append(Item(due: due, number: count, port: port, frame: frame))
@@ -82,7 +84,7 @@ struct FrameQueue {
     }
 
     /// The next frame that has arrived by now.
-    mutating func pop(by now: UInt64) -> Item? {
+    package mutating func pop(by now: UInt64) -> Item? {
         guard let first = heap.first, first.due <= now else { return nil }
         let last = heap.removeLast()
         guard !heap.isEmpty else { return first }

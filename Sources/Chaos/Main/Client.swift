@@ -39,7 +39,8 @@ struct Client: Sendable {
                     try? await Task.sleep(for: Self.pause)
                 }
             } catch {
-                try? await Task.sleep(for: Self.pause)
+                // Clients that failed together do not come back in step.
+                try? await Task.sleep(for: Self.pause * chance.number(1...8))
             }
         }
     }

@@ -43,6 +43,23 @@ struct Database: Sendable {
         }
     }
 
+    /// Has the primary begin new WAL segments, as time and load would: those that lie ready are soon used up.
+    func useUpSegments() async {
+        for _ in 0..<Self.segments where !Task.isCancelled {
+            do throws(PostgresError) {
+                let session = try await connect(as: "postgres").session
+                defer { session.close() }
+                let filler = "pg_logical_emit_message(false, 'chaos', repeat('x', 1000))"
+                try await session.query("SELECT \(filler), pg_switch_wal()", deadline: .seconds(2))
+            } catch {
+                try? await Task.sleep(for: .milliseconds(50))
+            }
+        }
+    }
+
+    /// More segments than a server of this size keeps ready.
+    private static let segments = 16
+
     /// What is there in the end, read behind a commit so that no fenced primary can answer.
     func finalState(deadline: Duration) async throws -> FinalState {
         try await retrying(deadline) { () async throws(PostgresError) in

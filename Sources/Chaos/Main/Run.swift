@@ -29,12 +29,15 @@ struct Run: Sendable {
             let faults = plan.round()
             for fault in faults { summary.faults[fault.kind.rawValue, default: 0] += 1 }
             let begin = MonotonicClock.nanoseconds()
+            let term = observer.view?.term ?? .none
             try await play(faults, round: number)
             let missing = try await becomeWhole(within: Self.healingLimit)
             let gap = gap(since: begin)
             summary.gaps.append(gap)
             if missing.isEmpty {
-                journal.say("round \(number)/\(count): whole again; longest time without a commit \(gap) ms")
+                journal.say(
+                    "round \(number)/\(count): whole again; longest time without a commit \(gap) ms\(changes(since: term))"
+                )
                 continue
             }
             summary.stuck += 1
@@ -52,6 +55,8 @@ struct Run: Sendable {
         let begin = MonotonicClock.now()
         let ends = faults.enumerated().map { ($0, $1.start + $1.length) }.sorted { $0.1 < $1.1 }
         var injections: [Int: Injection] = [:]
+        var segments: Task<Void, Never>?
+        defer { segments?.cancel() }
         var events = faults.enumerated().map { (at: $1.start, index: $0, heals: false) }
         events += ends.map { (at: $0.1, index: $0.0, heals: true) }
         for event in events.sorted(by: { $0.at < $1.at }) {
@@ -61,6 +66,7 @@ struct Run: Sendable {
             } else {
                 let injection = try await cluster.inject(faults[event.index], primary: observer.primary)
                 injections[event.index] = injection
+                if faults[event.index].kind == .diskFull { segments = Task { await database.useUpSegments() } }
                 let length = faults[event.index].length.wholeMilliseconds
                 let mark = injection.host.name == observer.primary?.text ? " (primary)" : ""
                 journal.say("round \(round): \(injection.text)\(mark), for \(length) ms")
@@ -92,6 +98,15 @@ struct Run: Sendable {
             try await Task.sleep(for: .milliseconds(100))
         }
         return missing
+    }
+
+    /// The changes of primary since a term, in words, with the phases of the last one; empty if there was none.
+    func changes(since term: Term) -> String {
+        guard let view = observer.view, let last = view.lastFailover, last.term > term else { return "" }
+        let phases = last.phases
+        return "; \(last.from?.text ?? "nobody") → \(last.to) in term \(last.term) (was \(term)): detect "
+            + "\(phases.detect), decide \(phases.decide), prepare \(phases.prepare), promote \(phases.promote), "
+            + "route \(phases.route) ms"
     }
 
     /// The longest time without an acknowledged commit since a moment, in milliseconds.

@@ -46,8 +46,9 @@ extension Run {
             let missing = try await becomeWhole(within: Self.healingLimit)
             summary.gaps.append(gap)
             if isOver && missing.isEmpty {
-                let next = observer.primary?.text ?? "nobody"
-                journal.say("round \(round)/\(rounds): \(injection.text): \(gap) ms without a commit, then \(next)")
+                journal.say(
+                    "round \(round)/\(rounds): \(injection.text): \(gap) ms without a commit\(changes(since: term))"
+                )
             } else {
                 summary.stuck += 1
                 let because = isOver ? missing.joined(separator: "; ") : "nobody took over"
