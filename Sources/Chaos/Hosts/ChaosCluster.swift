@@ -55,6 +55,7 @@ package struct ChaosCluster: Sendable {
         guard let first = names.first, let name = ClusterName("chaos"),
             let control = namespaces[controllerNames[0]]
         else { throw CommandFailure(.failed, "could not name the hosts") }
+        try Self.note(options.directory)
         try await namespaces.make()
         let fabric = try namespaces.startFabric(seed: options.seed)
         let hostNames = namespaces.hosts.map(\.name).joined(separator: ", ")
@@ -99,6 +100,37 @@ package struct ChaosCluster: Sendable {
     package static func tearDown(_ namespaces: Namespaces, directory: String, fabric: Fabric?) async {
         await namespaces.remove()
         fabric?.end()
+        await unmount(directory)
+        let own = ProcessInfo.processInfo.processIdentifier
+        try? FileManager.default.removeItem(atPath: "\(notes)/\(notePrefix)\(own)")
+    }
+
+    /// Removes what earlier runs left that were killed; those that still run are left alone.
+    package static func sweep(report: (String) -> Void) async {
+        await Namespaces.sweep(report: report)
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: notes)) ?? []
+        for name in names.sorted() where name.hasPrefix(notePrefix) {
+            guard let process = Int32(name.dropFirst(notePrefix.count)), RunningProcess(process) == nil else { continue }
+            let note = "\(notes)/\(name)"
+            if let bytes = try? DurableFile.read(note, limit: 4096) {
+                let directory = String(decoding: bytes, as: UTF8.self)
+                report("Unmounting what an earlier run left in \(directory).")
+                await unmount(directory)
+            }
+            try? FileManager.default.removeItem(atPath: note)
+        }
+    }
+
+    /// Where each run says which directory it works in, so that another can clean up after it.
+    private static let notes = "/run"
+    private static let notePrefix = "understudy-chaos-"
+
+    private static func note(_ directory: String) throws {
+        let own = ProcessInfo.processInfo.processIdentifier
+        try DurableFile.write(Array(directory.utf8), to: "\(notes)/\(notePrefix)\(own)")
+    }
+
+    private static func unmount(_ directory: String) async {
         await volume(in: directory).unmount()
         await TimeOffset.remove(from: directory)
     }

@@ -91,7 +91,7 @@ package struct Namespaces: Sendable {
     }
 
     /// Removes what earlier runs left that did not come to their end; those that still run are left alone.
-    package static func sweep(report: (String) -> Void) async {
+    static func sweep(report: (String) -> Void) async {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/run/netns")) ?? []
         for name in names.sorted() where name.hasPrefix(prefix) {
             let parts = name.dropFirst(prefix.count).split(separator: "-", maxSplits: 1)

@@ -57,8 +57,8 @@ struct Database: Sendable {
         }
     }
 
-    /// More segments than a server of this size keeps ready.
-    private static let segments = 16
+    /// As many as a server of this size keeps ready.
+    private static let segments = 6
 
     /// What is there in the end, read behind a commit so that no fenced primary can answer.
     func finalState(deadline: Duration) async throws -> FinalState {

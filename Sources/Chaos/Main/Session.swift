@@ -23,7 +23,7 @@ struct Session: Sendable {
     func run() async throws -> Bool {
         let journal = Journal(directory: path)
         let signals = try Signals.stream([Signals.interrupt, Signals.terminate, Signals.hangUp])
-        await Namespaces.sweep { journal.say($0) }
+        await ChaosCluster.sweep { journal.say($0) }
         let namespaces = ChaosCluster.hosts()
         let made = Mutex<Fabric?>(nil)
         let task = Task<Bool, any Error> {
