@@ -110,7 +110,9 @@ package struct ChaosCluster: Sendable {
         await Namespaces.sweep(report: report)
         let names = (try? FileManager.default.contentsOfDirectory(atPath: notes)) ?? []
         for name in names.sorted() where name.hasPrefix(notePrefix) {
-            guard let process = Int32(name.dropFirst(notePrefix.count)), RunningProcess(process) == nil else { continue }
+            guard let process = Int32(name.dropFirst(notePrefix.count)), RunningProcess(process) == nil else {
+                continue
+            }
             let note = "\(notes)/\(name)"
             if let bytes = try? DurableFile.read(note, limit: 4096) {
                 let directory = String(decoding: bytes, as: UTF8.self)
