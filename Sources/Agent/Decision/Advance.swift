@@ -207,6 +207,7 @@ extension InstanceMachine {
                         RulesWork(
                             synchronousNames: newest.synchronousStandbyNames,
                             leavesZero: leavesZero && newest.required > 0,
+                            voters: governance.rules.flatMap(\.voters),
                             peers: governance.peers
                         )
                     )

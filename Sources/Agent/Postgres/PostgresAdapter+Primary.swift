@@ -8,7 +8,9 @@ extension PostgresAdapter {
     public func applyRules(_ work: RulesWork) async -> Outcome {
         await outcome(of: "put '\(work.synchronousNames)' in force") { () throws(WorkError) in
             let session = try await session()
-            let old = steering.names
+            // Names that an attempt before this one wrote say nothing of what the senders have read.
+            let involved = memberNames(steering.names) + memberNames(work.synchronousNames)
+                + work.voters.map(\.applicationName)
             if steering.names != work.synchronousNames {
                 var new = steering
                 new.names = work.synchronousNames
@@ -21,7 +23,8 @@ extension PostgresAdapter {
                 try await awaitSettings(session)
                 // Waiting is switched on by the checkpointer; a checkpoint begun now has seen the new names.
                 if work.leavesZero, let reason = await checkpoint() { throw WorkError(reason) }
-                try await endSenders(namedIn: [old, work.synchronousNames], session)
+                // Where nobody is waited for no sender has a say; the next names begin with new ones.
+                if !work.synchronousNames.isEmpty { try await endSenders(named: involved, session) }
                 try await proveByNewConnection()
                 namesInForce = work.synchronousNames
             }
@@ -96,10 +99,9 @@ extension PostgresAdapter {
     }
 
     /// Senders judge by the names they have read: those of old and new voters are ended and come back.
-    private func endSenders(namedIn values: [String], _ session: PostgresSession) async throws(WorkError) {
-        let names = values.flatMap(memberNames)
+    private func endSenders(named names: [String], _ session: PostgresSession) async throws(WorkError) {
         if names.isEmpty { return }
-        let list = names.map { "'\($0)'" }.joined(separator: ", ")
+        let list = Set(names).sorted().map { "'\($0)'" }.joined(separator: ", ")
         let query =
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name IN (\(list))"
         let old = Set(try await processIDs(session, query))

@@ -10,6 +10,7 @@ struct Configurations {
         var lines = [
             "cluster: \(file.name)",
             "durability: \(file.durability.rawValue)",
+            "synchronousStandbys: \(file.synchronousStandbys ?? 1)",
             "listen: \(quoted("127.0.0.1:\(file.controllerPort)"))",
             "certificates: \(quoted(folder.certificateFolder("controller")))",
             "recordFile: \(quoted(folder.recordFile))",
