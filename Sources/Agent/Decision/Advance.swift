@@ -199,14 +199,15 @@ extension InstanceMachine {
             if governance.rules.count > 1 || status.synchronousNames != newest.synchronousStandbyNames {
                 let id = begin(.applyRules(version: version, rules: governance.rules))
                 // Any of the older rules may be the one that the server runs under.
-                let leavesZero =
-                    governance.rules.dropLast().contains { $0.required == 0 } || status.synchronousNames.isEmpty
+                let older = governance.rules.dropLast()
+                let leavesZero = older.contains { $0.required == 0 } || status.synchronousNames.isEmpty
                 return add(
                     .applyRules(
                         id,
                         RulesWork(
                             synchronousNames: newest.synchronousStandbyNames,
                             leavesZero: leavesZero && newest.required > 0,
+                            raisesCount: older.contains { $0.required < newest.required },
                             voters: governance.rules.flatMap(\.voters),
                             peers: governance.peers
                         )

@@ -113,6 +113,11 @@ package struct LocalCluster: Sendable {
         }
         note("--instances", options.instances.map { "\($0)" }, "\(file.instances.count)")
         note("--durability", options.durability?.rawValue, file.durability.rawValue)
+        note(
+            "--synchronous-standbys",
+            options.synchronousStandbys.map { "\($0)" },
+            "\(file.synchronousStandbys ?? 1)"
+        )
         note("--name", options.name, file.name.text)
         note("--port", options.port.map { "\($0)" }, "\(file.instances.first?.port ?? 0)")
         note("--postgres-bin", options.postgresBin, file.postgresBin)

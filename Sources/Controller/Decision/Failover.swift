@@ -190,7 +190,8 @@ extension ClusterMachine {
         ownAnswer: Bool,
         _ now: MonotonicInstant
     ) -> Choice {
-        if record.rules.contains(where: { $0.mode == .async }), !ownAnswer, !leaseIsOver(record, now) { return .leaseIsAlive }
+        let restsOnLease = record.rules.contains { $0.mode == .async }
+        if restsOnLease, !ownAnswer, !leaseIsOver(record, now) { return .leaseIsAlive }
         let ranking = CandidateRanking(
             answered: answered,
             record: record,
@@ -248,18 +249,20 @@ extension ClusterMachine {
         _ now: MonotonicInstant
     ) -> [Rule] {
         let swapped = record.rules.map { $0.promoting(candidate, replacing: old) }
-        guard let rule = swapped.last, swapped.count < ClusterRecord.ruleLimit else { return swapped }
+        guard let rule = swapped.last else { return swapped }
         let policy = VoterPolicy(mode: spec.durability, target: spec.synchronousStandbys)
         let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
         let prepared = answered.compactMap(\.member).filter { $0 != candidate }
         guard let next = policy.ruleAtPromotion(rule, prepared: prepared, reachable: reachable) else { return swapped }
+        let rules = swapped.filter { $0 != next } + [next]
+        guard hasRoom(for: rules) else { return swapped }
         explain(
             .rules,
             rule: "R12",
             "with this promotion the rule changes from \(rule) to \(next)"
                 + (next.isSingleServer && next.mode.isSynchronous ? ": a single server until a standby follows" : "")
         )
-        return swapped.filter { $0 != next } + [next]
+        return rules
     }
 
     /// In `async` only a release or the end of every lease ever granted makes the old primary harmless (R3, R4).

@@ -37,13 +37,21 @@ extension ClusterMachine {
             let rule = record.newestRule
             guard VoterPolicy.streaming(rule.voters, views) < rule.required else { return false }
         }
-        guard record.rules.count < ClusterRecord.ruleLimit, isReadyToChange(record, views, now) else { return false }
+        guard isReadyToChange(record, views, now) else { return false }
         let rule = record.newestRule
         let policy = VoterPolicy(mode: spec.durability, target: spec.synchronousStandbys)
         guard let next = policy.rule(after: rule, among: views) else { return false }
+        // The last place is kept for the fallback to k = 0, whose barrier can always be passed.
+        let rules = record.rules.filter { $0 != next } + [next]
+        guard hasRoom(for: rules) else { return false }
         explain(.rules, rule: "R12", changeText(rule, next), evidence: views.map(\.text))
-        store { $0.rules = $0.rules.filter { $0 != next } + [next] }
+        store { $0.rules = rules }
         return true
+    }
+
+    func hasRoom(for rules: [Rule]) -> Bool {
+        let isFallback = rules.last.map { $0.mode == .preferred && $0.required == 0 } ?? false
+        return rules.count < ClusterRecord.ruleLimit + (isFallback ? 1 : 0)
     }
 
     private func changeText(_ rule: Rule, _ next: Rule) -> String {

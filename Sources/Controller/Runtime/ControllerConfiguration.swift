@@ -21,9 +21,10 @@ public struct ControllerConfiguration: Sendable {
 
     /// Scalar keys, each of which is also a flag and an environment variable.
     public static let scalarKeys = [
-        "cluster", "durability", "synchronousStandbys", "listen", "certificates", "recordFile", "historyFile", "maximumLagOnFailover",
-        "failover.isDisabled", "logLevel", "timings.reportInterval", "timings.leaseDuration", "timings.fenceBudget",
-        "timings.promotionTimeout", "timings.rebuildAfter", "timings.voterPatience", "timings.repeatedFailoverDelay",
+        "cluster", "durability", "synchronousStandbys", "listen", "certificates", "recordFile", "historyFile",
+        "maximumLagOnFailover", "failover.isDisabled", "logLevel", "timings.reportInterval", "timings.leaseDuration",
+        "timings.fenceBudget", "timings.promotionTimeout", "timings.rebuildAfter", "timings.voterPatience",
+        "timings.repeatedFailoverDelay",
     ]
 
     /// Reads and checks a configuration.

@@ -40,6 +40,7 @@ struct FaultPlan {
             kinds = [.hostPaused, .hostPaused, .networkChaos, .controllerCutOff, .serverFrozen]
         case .leaseTimer: kinds = [.agentFrozen, .hostIsolated]
         case .voterSwap: kinds = [.hostKilled, .hostPaused, .serversSevered, .postmasterKilled, .hostKilled]
+        case .oldRule: kinds = [.membersLost, .membersLost, .serversSevered, .hostPaused, .postmasterKilled]
         case .release, .gate, .names, .opening: kinds = [.postmasterKilled, .hostKilled, .serversSevered]
         }
         spacing = random.number(Time.milliseconds(500)...Time.milliseconds(2500))

@@ -20,6 +20,7 @@ extension World {
 
     func acknowledged(_ host: Host, _ server: ServerProcesses, _ index: Int) {
         coverage.acknowledged += 1
+        if options.durability.isSynchronous, server.names.required == 0 { coverage.acknowledgedAlone += 1 }
         if server.term < oracle.highestTerm || server.term == 0 {
             violate(
                 "I1",

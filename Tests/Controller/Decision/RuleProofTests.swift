@@ -141,14 +141,16 @@ struct RuleProofTests {
 struct PromotionProofTests {
     private let names = ["b", "c", "d"]
 
+    private func list(_ set: Int) -> [String] { names.indices.filter { set & (1 << $0) != 0 }.map { names[$0] } }
+
     private func rules(_ desk: Desk) throws -> [(rule: Rule, holders: [Set<String>])] {
         var found: [(Rule, [Set<String>])] = []
         for set in 0..<8 {
-            let voters = names.indices.filter { set & (1 << $0) != 0 }.map { names[$0] }
+            let voters = list(set)
             for required in (voters.isEmpty ? 0...0 : 1...voters.count) {
                 let rule = Rule(voters: try voters.map(desk.member), required: required, mode: .preferred)
                 let holders = (0..<8).filter { $0 & ~set == 0 && $0.nonzeroBitCount == required }
-                found.append((rule, holders.map { one in Set(names.indices.filter { one & (1 << $0) != 0 }.map { names[$0] }) }))
+                found.append((rule, holders.map { Set(list($0)) }))
             }
         }
         return found
@@ -162,7 +164,7 @@ struct PromotionProofTests {
         for (index, old) in rules.enumerated() where index % 4 == part {
             for new in rules {
                 for answered in 1..<8 {
-                    let answers = names.indices.filter { answered & (1 << $0) != 0 }.map { names[$0] }
+                    let answers = list(answered)
                     for holders in old.holders + new.holders {
                         let candidate = try candidate(desk, [old.rule, new.rule], answers, holders)
                         guard let candidate else { continue }
@@ -176,7 +178,12 @@ struct PromotionProofTests {
     }
 
     /// Who is recorded as candidate when those answer; holders of the commit are ahead.
-    private func candidate(_ start: Desk, _ rules: [Rule], _ answers: [String], _ holders: Set<String>) throws -> String? {
+    private func candidate(
+        _ start: Desk,
+        _ rules: [Rule],
+        _ answers: [String],
+        _ holders: Set<String>
+    ) throws -> String? {
         var desk = start
         var record = try #require(desk.stored)
         record.rules = rules[0] == rules[1] ? [rules[0]] : rules
