@@ -145,8 +145,8 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
             found.append("synchronousStandbys must be at least 1; use durability 'async' to wait for nobody")
         } else if durability.isSynchronous && instances.count > 1 && synchronousStandbys >= instances.count {
             found.append(
-                "synchronousStandbys is \(synchronousStandbys), but \(instances.count) instances have only "
-                    + "\(instances.count - 1) standbys"
+                "synchronousStandbys is \(synchronousStandbys), but of \(instances.count) instances at most "
+                    + "\(instances.count - 1) can be waited for"
             )
         }
         return found
