@@ -56,6 +56,15 @@ struct StatusTests {
         #expect(text.split(separator: "\n").allSatisfy { $0.last != " " })
     }
 
+    @Test("a cluster at k = 0 is shown as the single server that it is")
+    func singleServer() throws {
+        var view = try view()
+        view.durability = .preferred
+        #expect(try report(view).text().contains("durability preferred: a commit waits for 1 of 1"))
+        view.rules = [.birth(.preferred)]
+        #expect(try report(view).text().contains("k = 0, a single server: commits wait for nobody"))
+    }
+
     @Test("without the controller the processes are shown, and why there is no more")
     func blind() throws {
         let text = try report(nil, complaint: "its process does not run").text()

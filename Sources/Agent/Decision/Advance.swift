@@ -198,13 +198,17 @@ extension InstanceMachine {
             guard let status else { return }
             if governance.rules.count > 1 || status.synchronousNames != newest.synchronousStandbyNames {
                 let id = begin(.applyRules(version: version, rules: governance.rules))
-                let leavesZero = (governance.rules.first?.required ?? 0) == 0 || status.synchronousNames.isEmpty
+                // Any of the older rules may be the one that the server runs under.
+                let older = governance.rules.dropLast()
+                let leavesZero = older.contains { $0.required == 0 } || status.synchronousNames.isEmpty
                 return add(
                     .applyRules(
                         id,
                         RulesWork(
                             synchronousNames: newest.synchronousStandbyNames,
                             leavesZero: leavesZero && newest.required > 0,
+                            raisesCount: older.contains { $0.required < newest.required },
+                            voters: governance.rules.flatMap(\.voters),
                             peers: governance.peers
                         )
                     )
@@ -227,9 +231,9 @@ extension InstanceMachine {
             .filter { $0.usesOwnSlot && $0.state == "streaming" && $0.flushLSN >= openingLSN }
             .map(\.applicationName)
         let ready = rules.allSatisfy { rule in
-            guard rule.mode == .required else { return true }
-            let count = rule.voters.filter { past.contains($0.applicationName) }.count
-            return rule.required > 0 && count >= rule.required
+            // At birth `required` has no voter yet, and waits for one; `preferred` says what it is, and opens.
+            guard rule.required > 0 else { return rule.mode != .required }
+            return rule.voters.filter { past.contains($0.applicationName) }.count >= rule.required
         }
         guard ready else { return }
         let id = begin(.open)

@@ -98,13 +98,25 @@ public struct RulesWork: Hashable, Sendable {
     public var synchronousNames: String
     /// Commits waited for nobody until now: in force only after a checkpoint begun with the new names visible.
     public var leavesZero: Bool
+    /// An older rule waits for fewer: senders that judge by it would release too early.
+    public var raisesCount: Bool
+    /// Voters of every recorded rule, whose senders may still judge by the names of an older one.
+    public var voters: [MemberID]
     /// Other members, each of which gets a slot.
     public var peers: [MemberID]
 
     /// Creates a rules work from its parts.
-    public init(synchronousNames: String, leavesZero: Bool, peers: [MemberID]) {
+    public init(
+        synchronousNames: String,
+        leavesZero: Bool,
+        raisesCount: Bool = true,
+        voters: [MemberID] = [],
+        peers: [MemberID]
+    ) {
         self.synchronousNames = synchronousNames
         self.leavesZero = leavesZero
+        self.raisesCount = raisesCount
+        self.voters = voters
         self.peers = peers
     }
 }

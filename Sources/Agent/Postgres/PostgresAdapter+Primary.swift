@@ -8,7 +8,9 @@ extension PostgresAdapter {
     public func applyRules(_ work: RulesWork) async -> Outcome {
         await outcome(of: "put '\(work.synchronousNames)' in force") { () throws(WorkError) in
             let session = try await session()
-            let old = steering.names
+            // Names that an attempt before this one wrote say nothing of what the senders have read.
+            let written = memberNames(steering.names) + memberNames(work.synchronousNames)
+            let involved = written + work.voters.map(\.applicationName)
             if steering.names != work.synchronousNames {
                 var new = steering
                 new.names = work.synchronousNames
@@ -21,8 +23,9 @@ extension PostgresAdapter {
                 try await awaitSettings(session)
                 // Waiting is switched on by the checkpointer; a checkpoint begun now has seen the new names.
                 if work.leavesZero, let reason = await checkpoint() { throw WorkError(reason) }
-                try await endSenders(namedIn: [old, work.synchronousNames], session)
+                // From here on a new sender reads the new names.
                 try await proveByNewConnection()
+                try await endSendersIfNeeded(work, involved, session)
                 namesInForce = work.synchronousNames
             }
             let result = try await ask(session, "SELECT pg_current_wal_insert_lsn()")
@@ -95,13 +98,33 @@ extension PostgresAdapter {
         }
     }
 
+    /// Ends what could still release a commit by older names.
+    ///
+    /// Where no older rule waits for fewer, a sender with older names releases what voters that still have senders
+    /// have flushed: too early only if one of those was left out. Where nobody is waited for none has a say at all.
+    private func endSendersIfNeeded(
+        _ work: RulesWork,
+        _ involved: [String],
+        _ session: PostgresSession
+    ) async throws(WorkError) {
+        if work.synchronousNames.isEmpty { return }
+        let named = memberNames(work.synchronousNames)
+        let leftOut = involved.filter { !named.contains($0) }
+        if !work.raisesCount && !work.leavesZero {
+            guard !leftOut.isEmpty, try await !processIDs(session, senderQuery(leftOut)).isEmpty else { return }
+        }
+        try await endSenders(named: involved, session)
+    }
+
+    private func senderQuery(_ names: [String]) -> String {
+        let list = Set(names).sorted().map { "'\($0)'" }.joined(separator: ", ")
+        return "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name IN (\(list))"
+    }
+
     /// Senders judge by the names they have read: those of old and new voters are ended and come back.
-    private func endSenders(namedIn values: [String], _ session: PostgresSession) async throws(WorkError) {
-        let names = values.flatMap(memberNames)
+    private func endSenders(named names: [String], _ session: PostgresSession) async throws(WorkError) {
         if names.isEmpty { return }
-        let list = names.map { "'\($0)'" }.joined(separator: ", ")
-        let query =
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' AND application_name IN (\(list))"
+        let query = senderQuery(names)
         let old = Set(try await processIDs(session, query))
         for processID in old { try await ask(session, "SELECT pg_terminate_backend(\(processID))") }
         let end = Limit(.seconds(10))

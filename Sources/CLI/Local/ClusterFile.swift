@@ -30,6 +30,8 @@ package struct ClusterFile: Codable, Hashable, Sendable {
     package var format: String
     package var name: ClusterName
     package var durability: Durability
+    /// Nil stands for one, as in clusters that were made before this could be chosen.
+    package var synchronousStandbys: Int?
     package var postgresBin: String
     /// Account of the operating system that servers, agents and controller run as.
     package var account: String

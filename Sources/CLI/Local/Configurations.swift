@@ -10,6 +10,7 @@ struct Configurations {
         var lines = [
             "cluster: \(file.name)",
             "durability: \(file.durability.rawValue)",
+            "synchronousStandbys: \(file.synchronousStandbys ?? 1)",
             "listen: \(quoted("\(file.controllerEndpoint)"))",
             "certificates: \(quoted(folder.certificateFolder("controller")))",
             "recordFile: \(quoted(folder.recordFile))",

@@ -10,6 +10,7 @@ package struct LocalCluster: Sendable {
         package var directory: String?
         package var instances: Int?
         package var durability: Durability?
+        package var synchronousStandbys: Int?
         package var postgresBin: String?
         package var port: Int?
         package var name: String?
@@ -112,6 +113,11 @@ package struct LocalCluster: Sendable {
         }
         note("--instances", options.instances.map { "\($0)" }, "\(file.instances.count)")
         note("--durability", options.durability?.rawValue, file.durability.rawValue)
+        note(
+            "--synchronous-standbys",
+            options.synchronousStandbys.map { "\($0)" },
+            "\(file.synchronousStandbys ?? 1)"
+        )
         note("--name", options.name, file.name.text)
         note("--port", options.port.map { "\($0)" }, "\(file.instances.first?.port ?? 0)")
         note("--postgres-bin", options.postgresBin, file.postgresBin)
@@ -158,8 +164,8 @@ package struct LocalCluster: Sendable {
         guard (1...instanceNames.count).contains(count) else {
             throw CommandFailure(.usage, "could not make \(count) instances: choose 1 to \(instanceNames.count)")
         }
-        let durability = options.durability ?? (count > 1 ? .required : .async)
-        guard durability == .async || count > 1 else {
+        let durability = options.durability ?? ClusterSpec.defaultDurability(instances: count)
+        guard durability != .required || count > 1 else {
             throw CommandFailure(
                 .usage,
                 "could not make 1 instance with durability 'required': a commit waits for a standby; choose at least "
@@ -182,6 +188,7 @@ package struct LocalCluster: Sendable {
             format: ClusterFile.currentFormat,
             name: name,
             durability: durability,
+            synchronousStandbys: try synchronousStandbys(options, count, durability),
             postgresBin: bin,
             account: account.user.name,
             controllerPort: UInt16(base + count),
@@ -189,6 +196,25 @@ package struct LocalCluster: Sendable {
             timings: options.timings,
             processes: []
         )
+    }
+
+    private static func synchronousStandbys(
+        _ options: Options,
+        _ count: Int,
+        _ durability: Durability
+    ) throws(CommandFailure) -> Int? {
+        guard let wanted = options.synchronousStandbys else { return nil }
+        guard durability.isSynchronous, (1...max(1, count - 1)).contains(wanted) else {
+            throw CommandFailure(
+                .usage,
+                durability.isSynchronous
+                    ? "could not have commits wait for \(wanted) standbys: \(count) instances have \(count - 1); choose 1 to "
+                        + "\(max(1, count - 1))"
+                    : "could not have commits wait for standbys: durability 'async' waits for nobody; choose 'preferred' "
+                        + "or 'required'"
+            )
+        }
+        return wanted
     }
 
     static func prepare(_ folder: ClusterFolder, for account: Account) async throws {

@@ -97,7 +97,13 @@ package struct StatusReport: Sendable {
 
     private func votersText(_ view: ClusterView) -> String {
         guard view.durability != .async, let rule = view.rules.last else { return "" }
+        if rule.required == 0 {
+            return view.rules.count > 1
+                ? ": going over to k = 0, a single server"
+                : ": k = 0, a single server: commits wait for nobody, and nobody can take its place"
+        }
         return ": a commit waits for \(rule.required) of \(rule.voters.count)"
+            + (view.rules.count > 1 ? ", a change is under way" : "")
     }
 
     private func table(_ view: ClusterView) -> TextTable {

@@ -23,8 +23,16 @@ struct Up: AsyncParsableCommand {
     @Option(help: "How many instances, 1 to 9. Default: 3")
     var instances: Int?
 
-    @Option(help: "What a commit waits for: 'required' (a standby has flushed it) or 'async'. Default: required")
+    @Option(
+        help: """
+            What a commit waits for: 'required' (a standby has flushed it), 'preferred' (the same while one is there) or \
+            'async' (nobody). Default: preferred
+            """
+    )
     var durability: Durability?
+
+    @Option(help: ArgumentHelp("How many standbys a commit waits for. Default: 1", valueName: "count"))
+    var synchronousStandbys: Int?
 
     @Option(
         help: ArgumentHelp("Folder of the server's programs. Default: the newest that is found", valueName: "folder")
@@ -41,6 +49,7 @@ struct Up: AsyncParsableCommand {
         var wanted = LocalCluster.Options(directory: options.directory)
         wanted.instances = instances
         wanted.durability = durability
+        wanted.synchronousStandbys = synchronousStandbys
         wanted.postgresBin = postgresBin
         wanted.port = port
         wanted.name = name

@@ -39,7 +39,7 @@ struct CandidateRanking {
         var lines: [String] = []
         var eligible: [Seen] = []
         var failedBefore: [Seen] = []
-        let isLimited = !ownAnswer && record.newestRule.mode == .async
+        let isLimited = !ownAnswer && record.rules.contains { $0.mode == .async }
         for one in answered {
             if isLimited && primaryPosition == nil {
                 lines.append("'\(one.spec.name)' \(Ineligibility.lagUnknown)")

@@ -101,7 +101,8 @@ extension ClusterMachine {
     private mutating func keep(_ record: ClusterRecord, _ now: MonotonicInstant) {
         guard let name = record.primary else { return }
         if let loss = primaryLoss(record, now) { return failOver(record, loss, now) }
-        if let primary = observation(name), isFresh(primary, now) { waiting = nil }
+        // Whether commits wait is judged below, from what the primary sees.
+        if let primary = observation(name), isFresh(primary, now), waiting?.rule != "R12" { waiting = nil }
         conclude(record, now)
         if updateMembers(record, now) || changeRules(record, now) { return }
         governPrimary(record, now)

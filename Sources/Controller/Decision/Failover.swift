@@ -124,7 +124,7 @@ extension ClusterMachine {
 
     func neededText(_ rule: Rule) -> String {
         let names = rule.voters.map(\.name.text).joined(separator: ", ")
-        return rule.answersNeeded.map { "\($0) of \(names)" } ?? "no number of voters suffices"
+        return rule.answersNeeded.map { "\($0) of \(names)" } ?? "no number of voters suffices, it was a single server"
     }
 
     // MARK: Preparing (R6)
@@ -190,7 +190,8 @@ extension ClusterMachine {
         ownAnswer: Bool,
         _ now: MonotonicInstant
     ) -> Choice {
-        if record.newestRule.mode == .async, !ownAnswer, !leaseIsOver(record, now) { return .leaseIsAlive }
+        let restsOnLease = record.rules.contains { $0.mode == .async }
+        if restsOnLease, !ownAnswer, !leaseIsOver(record, now) { return .leaseIsAlive }
         let ranking = CandidateRanking(
             answered: answered,
             record: record,
@@ -216,12 +217,13 @@ extension ClusterMachine {
             evidence: ["\(position)"] + reasons
         )
         let timeline = highestTimeline(record).next
+        let rules = rulesAtPromotion(record, candidate, replacing: old, answered, now)
         let why = progress?.why ?? "term \(record.term) was begun by an earlier controller"
         store {
             $0.phase = .promoting
             $0.primary = candidate.name
             $0.primaryIncarnation = candidate.incarnation
-            $0.rules = record.rules.map { $0.promoting(candidate, replacing: old) }
+            $0.rules = rules
             $0.highestTimeline = timeline
             $0.history.append(
                 Primacy(
@@ -235,6 +237,32 @@ extension ClusterMachine {
             )
         }
         return .recorded
+    }
+
+    /// The swapped rules (R7) and, where voters are gone, the change that narrows them: it rests on names that are in
+    /// force before the trigger, so that it costs nothing now and a stop of all commits later (R12).
+    private mutating func rulesAtPromotion(
+        _ record: ClusterRecord,
+        _ candidate: MemberID,
+        replacing old: MemberID,
+        _ answered: [Seen],
+        _ now: MonotonicInstant
+    ) -> [Rule] {
+        let swapped = record.rules.map { $0.promoting(candidate, replacing: old) }
+        guard let rule = swapped.last else { return swapped }
+        let policy = VoterPolicy(mode: spec.durability, target: spec.synchronousStandbys)
+        let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
+        let prepared = answered.compactMap(\.member).filter { $0 != candidate }
+        guard let next = policy.ruleAtPromotion(rule, prepared: prepared, reachable: reachable) else { return swapped }
+        let rules = swapped.filter { $0 != next } + [next]
+        guard hasRoom(for: rules) else { return swapped }
+        explain(
+            .rules,
+            rule: "R12",
+            "with this promotion the rule changes from \(rule) to \(next)"
+                + (next.isSingleServer && next.mode.isSynchronous ? ": a single server until a standby follows" : "")
+        )
+        return rules
     }
 
     /// In `async` only a release or the end of every lease ever granted makes the old primary harmless (R3, R4).

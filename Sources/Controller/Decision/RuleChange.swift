@@ -20,72 +20,130 @@ extension ClusterMachine {
         return true
     }
 
-    /// Begins or ends a change of voters; true if a write is under way.
-    ///
-    /// Voters are added at birth, when a member joins, and when a voter came back as a new incarnation; in this
-    /// version none is ever taken out.
+    /// Begins or ends a change of voters, k or mode; true if a write is under way.
     mutating func changeRules(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
-        guard let primary = record.primaryMember, let report = observation(primary.name)?.report else { return false }
-        guard report.server == .primary, report.state.primaryOfTerm == record.term else { return false }
-        if record.rules.count > 1 && finishChange(record, report) { return true }
-        // A change whose new voters are gone is overtaken by another: the barrier of the last ends them all.
-        guard record.rules.count < ClusterRecord.ruleLimit else { return false }
-        let streaming = streamingMembers(record, report, now)
+        guard let primary = record.primaryMember, let one = observation(primary.name), isFresh(one, now),
+            let report = one.report, report.server == .primary, report.state.primaryOfTerm == record.term
+        else {
+            // Nobody is judged by senders that are not seen.
+            for place in seen.indices { seen[place].missingSince = nil }
+            return false
+        }
+        let views = voterViews(record, report, now)
+        noteShortage(record.newestRule, views)
+        if record.rules.count > 1 {
+            if finishChange(record, report, now) { return true }
+            // One change at a time; but one whose new voters are gone is overtaken, and the last barrier ends all.
+            let rule = record.newestRule
+            guard VoterPolicy.streaming(rule.voters, views) < rule.required else { return false }
+        }
+        guard isReadyToChange(record, views, now) else { return false }
         let rule = record.newestRule
-        guard var voters = wantedVoters(rule, streaming, now) else { return false }
-        voters.removeAll { $0.name == primary.name && $0 != primary }
-        let required = rule.mode == .required ? 1 : 0
-        let next = Rule(voters: voters, required: required, mode: rule.mode)
-        guard next != rule, !voters.isEmpty else { return false }
-        explain(.rules, rule: "R12", "changing the rule from \(rule) to \(next)")
-        store { $0.rules.append(next) }
+        let policy = VoterPolicy(mode: spec.durability, target: spec.synchronousStandbys)
+        guard let next = policy.rule(after: rule, among: views) else { return false }
+        // The last place is kept for the fallback to k = 0, whose barrier can always be passed.
+        let rules = record.rules.filter { $0 != next } + [next]
+        guard hasRoom(for: rules) else { return false }
+        explain(.rules, rule: "R12", changeText(rule, next), evidence: views.map(\.text))
+        store { $0.rules = rules }
         return true
     }
 
-    private mutating func wantedVoters(
-        _ rule: Rule,
-        _ streaming: [MemberID],
-        _ now: MonotonicInstant
-    ) -> [MemberID]? {
-        if rule.voters.isEmpty {
-            // At birth: all at once, so that nobody waits for one change per member.
-            guard !streaming.isEmpty else {
-                firstStreamingAt = nil
-                return nil
-            }
-            let since = firstStreamingAt ?? now
-            firstStreamingAt = since
-            guard streaming.count >= spec.instances.count - 1 || now - since >= .seconds(20) else { return nil }
-            return streaming
-        }
-        var voters = rule.voters
-        for member in streaming where !voters.contains(member) {
-            voters.removeAll { $0.name == member.name }
-            voters.append(member)
-        }
-        return voters
+    func hasRoom(for rules: [Rule]) -> Bool {
+        let isFallback = rules.last.map { $0.mode == .preferred && $0.required == 0 } ?? false
+        return rules.count < ClusterRecord.ruleLimit + (isFallback ? 1 : 0)
     }
 
-    /// Standbys that stream from the primary through their own slot, in their recorded incarnation.
-    private func streamingMembers(
+    private func changeText(_ rule: Rule, _ next: Rule) -> String {
+        let change = "changing the rule from \(rule) to \(next)"
+        guard next.mode == .preferred, next.required < rule.required else { return change }
+        return next.required == 0
+            ? "too few voters are left: from here on this is a single server, \(change)"
+            : "too few voters are left for \(rule.required): \(change)"
+    }
+
+    /// Says whom commits wait for, where `required` has them wait.
+    private mutating func noteShortage(_ rule: Rule, _ views: [VoterView]) {
+        let streaming = VoterPolicy.streaming(rule.voters, views)
+        let missing = rule.voters.filter { voter in !views.contains { $0.member == voter && $0.flows } }
+        let isLasting = missing.allSatisfy { voter in views.contains { $0.member == voter && $0.isLost } }
+        guard rule.mode == .required, streaming < rule.required, isLasting else { return waiting = nil }
+        wait(
+            .waiting,
+            rule: "R12",
+            "commits wait: \(rule.required) of \(rule.voters.map(\.name.text).joined(separator: ", ")) must stream, "
+                + "\(streaming) do; start the others, or choose durability 'preferred'",
+            evidence: views.map(\.text)
+        )
+    }
+
+    /// At the first change from nothing all join at once, so that nobody waits for one change per member.
+    private mutating func isReadyToChange(
+        _ record: ClusterRecord,
+        _ views: [VoterView],
+        _ now: MonotonicInstant
+    ) -> Bool {
+        guard record.newestRule.voters.isEmpty else { return true }
+        let well = views.filter(\.isWell).count
+        guard well > 0 else {
+            firstStreamingAt = nil
+            return record.newestRule.mode != spec.durability
+        }
+        let since = firstStreamingAt ?? now
+        firstStreamingAt = since
+        // A primary that is open already has no time to lose.
+        let patience: Duration = record.newestRule.mode == .preferred ? .seconds(1) : .seconds(20)
+        if well >= spec.instances.count - 1 || now - since >= patience { return true }
+        wakeBy(since + patience)
+        return false
+    }
+
+    /// Every member but the primary, and voters whose data is gone, as the primary's senders and their agents show them.
+    private mutating func voterViews(
         _ record: ClusterRecord,
         _ primary: InstanceReport,
         _ now: MonotonicInstant
-    ) -> [MemberID] {
+    ) -> [VoterView] {
         let senders = primary.status?.senders ?? []
-        return record.members.filter { member in
-            guard member.name != record.primary, let one = observation(member.name), isFresh(one, now) else {
-                return false
-            }
-            guard one.member == member, one.report?.state.role == .standby else { return false }
-            return senders.contains {
+        let others = record.members.filter { $0.name != record.primary }
+        var views: [VoterView] = []
+        for member in others {
+            let flows = senders.contains {
                 $0.applicationName == member.applicationName && $0.usesOwnSlot && $0.state == "streaming"
             }
+            let answers =
+                observation(member.name).map { one in
+                    isFresh(one, now) && one.member == member && one.report?.state.role == .standby
+                } ?? false
+            let isLost = noteMissing(member.name, isWell: flows && answers, now)
+            views.append(VoterView(member: member, flows: flows, answers: answers, isLost: isLost))
         }
+        // Of an incarnation that is no member any more nothing is left to come back.
+        for voter in record.rules.flatMap(\.voters) where !views.contains(where: { $0.member == voter }) {
+            views.append(VoterView(member: voter, flows: false, answers: false, isLost: true))
+        }
+        return views
+    }
+
+    /// Keeps the moment since which a member is missing; true once that is longer ago than `voterPatience`.
+    private mutating func noteMissing(_ name: InstanceName, isWell: Bool, _ now: MonotonicInstant) -> Bool {
+        guard !isWell else {
+            update(name) { $0.missingSince = nil }
+            return false
+        }
+        let since = observation(name)?.missingSince ?? now
+        update(name) { $0.missingSince = since }
+        let end = since + spec.timings.voterPatience
+        if now < end { wakeBy(end) }
+        return now >= end
     }
 
     /// Ends a change once the primary has confirmed the names, and k new voters are past the barrier.
-    private mutating func finishChange(_ record: ClusterRecord, _ primary: InstanceReport) -> Bool {
+    private mutating func finishChange(
+        _ record: ClusterRecord,
+        _ primary: InstanceReport,
+        _ now: MonotonicInstant
+    ) -> Bool {
         guard let confirmation = primary.confirmation, confirmation.version == record.version else { return false }
         let rule = record.newestRule
         let past = (primary.status?.senders ?? []).filter {
@@ -96,10 +154,23 @@ extension ClusterMachine {
         explain(
             .rules,
             rule: "R12",
-            "the rule is now \(rule)",
+            rule.mode.isSynchronous && rule.isSingleServer
+                ? "the rule is now \(rule): a single server, which only itself can succeed"
+                : "the rule is now \(rule)",
             evidence: ["\(count) voters flushed past \(confirmation.barrier)"]
         )
+        // A confirmation that is accepted counts as a full new lease (R3).
+        let horizon = now + spec.timings.leaseHorizon
+        if let name = record.primary { update(name) { $0.leaseUntil = horizon } }
         store { $0.rules = [rule] }
         return true
+    }
+}
+
+extension VoterView {
+    /// One line of evidence.
+    var text: String {
+        let stream = flows ? "streams" : "does not stream"
+        return "'\(member.name)' \(stream)" + (answers ? "" : ", its agent is silent") + (isLost ? ", given up" : "")
     }
 }

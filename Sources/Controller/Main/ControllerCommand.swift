@@ -39,7 +39,8 @@ struct ControllerCommand: AsyncParsableCommand {
 
     @Option(help: "YAML file to read.") var config: String?
     @Option(help: "Name of the cluster.") var cluster: String?
-    @Option(help: "required or async.") var durability: String?
+    @Option(help: "preferred, required or async.") var durability: String?
+    @Option(help: "How many standbys a commit waits for.") var synchronousStandbys: String?
     @Option(help: "Address to listen on for agents, host:port.") var listen: String?
     @Option(help: "Folder with ca.pem, certificate.pem and key.pem.") var certificates: String?
     @Option(help: "File of the cluster record.") var recordFile: String?
@@ -52,6 +53,7 @@ struct ControllerCommand: AsyncParsableCommand {
     @Option(help: "Part of the lease kept for stopping.") var timingsFenceBudget: String?
     @Option(help: "When a promotion is given up.") var timingsPromotionTimeout: String?
     @Option(help: "When a standby that receives nothing is rebuilt.") var timingsRebuildAfter: String?
+    @Option(help: "When the rule goes on without a voter that is missing.") var timingsVoterPatience: String?
     @Option(help: "First delay after three failovers in five minutes.") var timingsRepeatedFailoverDelay: String?
     @Option(help: "How long a primary may live without serving before it is replaced.") var timingsHangTimeout: String?
 
@@ -74,12 +76,14 @@ struct ControllerCommand: AsyncParsableCommand {
 
     private var flags: [String: String] {
         let given: [(String, String?)] = [
-            ("cluster", cluster), ("durability", durability), ("listen", listen), ("certificates", certificates),
+            ("cluster", cluster), ("durability", durability), ("synchronousStandbys", synchronousStandbys),
+            ("listen", listen), ("certificates", certificates),
             ("recordFile", recordFile), ("historyFile", historyFile), ("maximumLagOnFailover", maximumLagOnFailover),
             ("failover.isDisabled", failoverIsDisabled), ("logLevel", logLevel),
             ("timings.reportInterval", timingsReportInterval), ("timings.leaseDuration", timingsLeaseDuration),
             ("timings.fenceBudget", timingsFenceBudget), ("timings.promotionTimeout", timingsPromotionTimeout),
             ("timings.rebuildAfter", timingsRebuildAfter),
+            ("timings.voterPatience", timingsVoterPatience),
             ("timings.repeatedFailoverDelay", timingsRepeatedFailoverDelay),
             ("timings.hangTimeout", timingsHangTimeout),
         ]

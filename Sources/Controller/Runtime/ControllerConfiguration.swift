@@ -21,9 +21,10 @@ public struct ControllerConfiguration: Sendable {
 
     /// Scalar keys, each of which is also a flag and an environment variable.
     public static let scalarKeys = [
-        "cluster", "durability", "listen", "certificates", "recordFile", "historyFile", "maximumLagOnFailover",
-        "failover.isDisabled", "logLevel", "timings.reportInterval", "timings.leaseDuration", "timings.fenceBudget",
-        "timings.promotionTimeout", "timings.rebuildAfter", "timings.repeatedFailoverDelay", "timings.hangTimeout",
+        "cluster", "durability", "synchronousStandbys", "listen", "certificates", "recordFile", "historyFile",
+        "maximumLagOnFailover", "failover.isDisabled", "logLevel", "timings.reportInterval", "timings.leaseDuration",
+        "timings.fenceBudget", "timings.promotionTimeout", "timings.rebuildAfter", "timings.voterPatience",
+        "timings.repeatedFailoverDelay", "timings.hangTimeout",
     ]
 
     /// Reads and checks a configuration.
@@ -32,14 +33,8 @@ public struct ControllerConfiguration: Sendable {
     public init(_ given: ConfigurationReader) throws(ConfigurationError) {
         var reader = given
         let name = reader.clusterName()
-        var durability = Durability.required
-        if let text = reader.text("durability") {
-            if let found = Durability(rawValue: text) {
-                durability = found
-            } else {
-                reader.fault("durability", "is '\(text)'; known are required and async")
-            }
-        }
+        let chosen = Self.durability(&reader)
+        let standbys = reader.number("synchronousStandbys", within: 1...31) ?? 1
         let listen = reader.endpoint("listen")
         let folder = reader.requiredText("certificates")
         recordFile = reader.requiredText("recordFile")
@@ -68,7 +63,8 @@ public struct ControllerConfiguration: Sendable {
         }
         spec = ClusterSpec(
             name: name,
-            durability: durability,
+            durability: chosen ?? ClusterSpec.defaultDurability(instances: instances.count),
+            synchronousStandbys: Int(standbys),
             instances: instances,
             timings: timings,
             maximumLagOnFailover: lag,
@@ -76,5 +72,12 @@ public struct ControllerConfiguration: Sendable {
         )
         for fault in spec.faults { reader.fault(fault) }
         try reader.check()
+    }
+
+    private static func durability(_ reader: inout ConfigurationReader) -> Durability? {
+        guard let text = reader.text("durability") else { return nil }
+        if let found = Durability(rawValue: text) { return found }
+        reader.fault("durability", "is '\(text)'; known are preferred, required and async")
+        return nil
     }
 }

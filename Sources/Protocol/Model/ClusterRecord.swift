@@ -74,7 +74,7 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
     public static let historyLimit = 200
 
     /// How many rules can be in force at once: a change under way may itself be overtaken (R12).
-    public static let ruleLimit = 4
+    public static let ruleLimit = 6
 
     /// The record of a cluster that is to be born.
     public init(forming cluster: ClusterName, mode: Durability) {

@@ -47,6 +47,8 @@ public struct Timings: Hashable, Sendable, Codable {
     public var promotionTimeout: Duration = .seconds(30)
     /// How long a standby may fail to receive before it is rebuilt from the primary (R14).
     public var rebuildAfter: Duration = .seconds(30)
+    /// How long a voter may be missing, its stream or its agent, before the rule goes on without it (R12).
+    public var voterPatience: Duration = .seconds(5)
     /// First delay of a failover that follows three others within five minutes; doubles up to sixteen times (R17).
     public var repeatedFailoverDelay: Duration = .milliseconds(500)
     /// How long a primary may live without serving, its disk hanging or its postmaster frozen, before it is replaced.
@@ -77,6 +79,9 @@ public struct Timings: Hashable, Sendable, Codable {
         if promotionTimeout < .seconds(1) { found.append("promotionTimeout must be at least 1 s") }
         if rebuildAfter < .seconds(5) { found.append("rebuildAfter must be at least 5 s") }
         if hangTimeout < .seconds(5) { found.append("hangTimeout must be at least 5 s") }
+        if voterPatience < .seconds(1) || voterPatience > .seconds(3600) {
+            found.append("voterPatience must be between 1 s and 1 h")
+        }
         if repeatedFailoverDelay < .zero { found.append("repeatedFailoverDelay must not be negative") }
         return found
     }
@@ -88,6 +93,8 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var name: ClusterName
     /// What a commit waits for.
     public var durability: Durability
+    /// How many standbys a commit waits for (k) in `required` and, while that many are there, in `preferred`.
+    public var synchronousStandbys: Int
     /// Sorted by rank: the first is the first primary, and wins ties.
     public var instances: [InstanceSpec]
     /// Durations of leases, reports and patience.
@@ -101,6 +108,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public init(
         name: ClusterName,
         durability: Durability,
+        synchronousStandbys: Int = 1,
         instances: [InstanceSpec],
         timings: Timings = Timings(),
         maximumLagOnFailover: UInt64 = 1 << 20,
@@ -108,11 +116,15 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     ) {
         self.name = name
         self.durability = durability
+        self.synchronousStandbys = synchronousStandbys
         self.instances = instances
         self.timings = timings
         self.maximumLagOnFailover = maximumLagOnFailover
         self.failoverDisabled = failoverDisabled
     }
+
+    /// What a cluster of so many instances is given where nobody chose.
+    public static func defaultDurability(instances: Int) -> Durability { instances > 1 ? .preferred : .async }
 
     /// The instance of that name, if the cluster should have one.
     public func instance(_ name: InstanceName) -> InstanceSpec? { instances.first { $0.name == name } }
@@ -131,6 +143,14 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         }
         if durability == .required && instances.count < 2 {
             found.append("durability 'required' needs at least 2 instances; use 'async' for a single one")
+        }
+        if synchronousStandbys < 1 {
+            found.append("synchronousStandbys must be at least 1; use durability 'async' to wait for nobody")
+        } else if durability.isSynchronous && instances.count > 1 && synchronousStandbys >= instances.count {
+            found.append(
+                "synchronousStandbys is \(synchronousStandbys), but of \(instances.count) instances at most "
+                    + "\(instances.count - 1) can be waited for"
+            )
         }
         return found
     }

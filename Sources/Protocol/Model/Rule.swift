@@ -4,6 +4,11 @@ public enum Durability: String, Sendable, Hashable, Codable, CaseIterable {
     case async
     /// A commit waits for `required` voters, always.
     case required
+    /// The same while enough voters are left; with fewer, `required` is lowered by R12, to 0 if need be.
+    case preferred
+
+    /// Whether voters acknowledge commits; else only leases keep two primaries apart.
+    public var isSynchronous: Bool { self != .async }
 }
 
 /// One recorded rule: which members acknowledge, and how many of them a commit waits for (V, k).
@@ -12,7 +17,7 @@ public enum Durability: String, Sendable, Hashable, Codable, CaseIterable {
 public struct Rule: Hashable, Sendable, Codable, CustomStringConvertible {
     /// Members that may acknowledge, sorted, without duplicates.
     public let voters: [MemberID]
-    /// Acknowledgements a commit waits for (k); zero in `async` and at birth.
+    /// Acknowledgements a commit waits for (k); zero in `async`, at birth, and where `preferred` has no voter left.
     public let required: Int
     /// In which the voters are counted.
     public let mode: Durability
@@ -37,6 +42,9 @@ public struct Rule: Hashable, Sendable, Codable, CustomStringConvertible {
         let waiting = mode == .async ? grants : required
         return waiting == 0 ? nil : voters.count - waiting + 1
     }
+
+    /// Whether nobody but the recorded primary can be known to hold every acknowledged commit.
+    public var isSingleServer: Bool { answersNeeded == nil }
 
     /// Whether `answered` meets every set of voters that can have acknowledged a commit under this rule.
     public func isMet(by answered: [MemberID]) -> Bool {

@@ -83,6 +83,7 @@ extension WireRule {
             switch rule.mode {
             case .async: .async
             case .required: .required
+            case .preferred: .preferred
             }
     }
 
@@ -91,6 +92,7 @@ extension WireRule {
         switch mode {
         case .async: durability = .async
         case .required: durability = .required
+        case .preferred: durability = .preferred
         case .unspecified, .UNRECOGNIZED: throw WireError("a rule has durability mode \(mode.rawValue)")
         }
         guard required <= 1000 else { throw WireError("a rule demands \(required) acknowledgements") }

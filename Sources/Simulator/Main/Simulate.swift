@@ -33,8 +33,8 @@ struct Simulate: ParsableCommand {
     @Option(help: "Play this one seed only.")
     var seed: UInt64?
 
-    @Option(help: "required, async or both.")
-    var durability: DurabilityChoice = .both
+    @Option(help: "required, preferred, async or all.")
+    var durability: DurabilityChoice = .all
 
     @Option(name: .customLong("disable-rule"), help: "Break a rule on purpose: \(ruleNames).")
     var disableRule: RuleChoice?
@@ -48,7 +48,7 @@ struct Simulate: ParsableCommand {
     func validate() throws {
         if trace && seed == nil { throw ValidationError("--trace tells one seed: add --seed NUMBER") }
         if seeds == 0 { throw ValidationError("--seeds must be at least 1") }
-        if trace && durability == .both {
+        if trace && durability == .all {
             throw ValidationError("--trace tells one world: add --durability required or async")
         }
     }
@@ -94,13 +94,14 @@ private let ruleNames = BrokenRule.allCases.map(\.rawValue).joined(separator: ",
 
 /// Which durability to play.
 enum DurabilityChoice: String, ExpressibleByArgument, CaseIterable {
-    case required, async, both
+    case required, preferred, async, all
 
     var modes: [Durability] {
         switch self {
         case .required: [.required]
+        case .preferred: [.preferred]
         case .async: [.async]
-        case .both: [.required, .async]
+        case .all: [.required, .preferred, .async]
         }
     }
 }

@@ -48,6 +48,7 @@ extension World {
         case .connectionBroken: disconnect(victim, seenAfter: 1000...50_000)
         case .stateWriteFails: victim.agent?.failsNextPersist = true
         case .promotedByHand: promoteByHand(victim)
+        case .membersLost: loseMembers(victim)
         }
     }
 
@@ -124,7 +125,7 @@ extension World {
 
     // MARK: Machines
 
-    private func killHost(_ host: Host, _ span: UInt64) {
+    func killHost(_ host: Host, _ span: UInt64) {
         guard host.isOn else { return }
         disconnect(host, seenAfter: 1_000_000...2_500_000)
         stopAgent(host)

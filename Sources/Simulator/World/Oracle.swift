@@ -20,6 +20,7 @@ extension World {
 
     func acknowledged(_ host: Host, _ server: ServerProcesses, _ index: Int) {
         coverage.acknowledged += 1
+        if options.durability.isSynchronous, server.names.required == 0 { coverage.acknowledgedAlone += 1 }
         if server.term < oracle.highestTerm || server.term == 0 {
             violate(
                 "I1",
@@ -65,7 +66,7 @@ extension World {
         oracle.failovers += 1
         // One that woke after its successor opened cannot acknowledge: nobody is left to wait for.
         guard server.term >= oracle.highestTerm, !holdsPromises(server.folder) else { return }
-        if options.durability == .required {
+        if options.durability.isSynchronous {
             return violate(
                 "I3",
                 "'\(host.name)' became primary of term \(server.term) without a promised commit "
@@ -112,7 +113,7 @@ extension World {
         oracle.highestTerm = max(oracle.highestTerm, server.term)
         checkOnlyWriter(host, server)
         checkHistory(host, server)
-        if options.durability == .required { checkCopies(host, server) }
+        if owesCopies(host) { checkCopies(host, server) }
         guard holdsPromises(server.folder) else {
             return violate("I3", "'\(host.name)' opened in term \(server.term) without a promised commit")
         }

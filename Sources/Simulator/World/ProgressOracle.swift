@@ -70,9 +70,6 @@ extension World {
             guard primary.folder.flushed - server.folder.flushed < 20 else { return "'\(other.name)' is behind" }
             guard other.disk.state?.role == .standby else { return "'\(other.name)' does not count as a standby" }
         }
-        if options.durability == .required, record.newestRule.voters.count < hosts.count - 1 {
-            return "only \(record.newestRule.voters.count) members vote"
-        }
-        return nil
+        return missingVoters(record)
     }
 }

@@ -103,6 +103,7 @@ extension World {
             }
             var record = wanted
             if world.breaks(.voterSwap), let before = world.store.record { record = world.withoutSwap(record, before) }
+            if world.breaks(.oldRule) { record.rules = Array(record.rules.suffix(1)) }
             if !isDropped {
                 world.recordStored(record)
             }

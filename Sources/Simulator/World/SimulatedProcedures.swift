@@ -185,8 +185,10 @@ extension World {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
             server.folder.names = work.synchronousNames
-            // Settings reach the processes one by one.
-            world.soon(1000...30_000) { world in
+            // Settings reach the processes one by one; the one that switches waiting on may be busy for long, unless a
+            // checkpoint proves that it has read them.
+            let isUnproven = server.names.required == 0 && !work.synchronousNames.isEmpty && !work.leavesZero
+            world.soon(isUnproven ? 1000...3_000_000 : 1000...30_000) { world in
                 guard !server.isGone, server.folder.names == work.synchronousNames else { return }
                 server.names = SynchronousNames(work.synchronousNames)
             }

@@ -14,6 +14,8 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case revocation = "R6"
     /// The old primary does not take its successor's place among the voters.
     case voterSwap = "R7"
+    /// A change records the new rule without the old one beside it.
+    case oldRule = "R12"
     /// A new primary's names are empty, so that it waits for nobody.
     case names = "R13"
     /// A new primary admits clients at once.
@@ -71,6 +73,8 @@ public struct Coverage: Sendable, Hashable {
     public internal(set) var explanations: [String: Int] = [:]
     /// Commits acknowledged to clients.
     public internal(set) var acknowledged = 0
+    /// Those of them that no voter had to confirm, though the mode is not `async`.
+    public internal(set) var acknowledgedAlone = 0
 
     /// Nothing happened yet.
     public init() {}
@@ -81,6 +85,7 @@ public struct Coverage: Sendable, Hashable {
         orders.merge(other.orders, uniquingKeysWith: +)
         explanations.merge(other.explanations, uniquingKeysWith: +)
         acknowledged += other.acknowledged
+        acknowledgedAlone += other.acknowledgedAlone
     }
 }
 

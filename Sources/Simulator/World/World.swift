@@ -41,25 +41,33 @@ final class World {
         let isAsync = options.durability == .async
         let breaksRule = options.brokenRule != nil
         let count = breaksRule ? 3 : isAsync ? 1 + random.below(4) : 2 + random.below(3)
-        spec = World.makeSpec(count: count, options.durability)
+        spec = World.makeSpec(count: count, options)
         for (index, instance) in spec.instances.enumerated() {
             let clock = HostClock(offset: random.number(1...1 << 50), rate: 960 + UInt64(random.below(81)))
             hosts.append(Host(index: index, spec: instance, clock: clock))
         }
         network = SimulatedNetwork(count: count)
         controllerClock = HostClock(offset: random.number(1...1 << 50), rate: 1000)
-        plan = FaultPlan(&random, isCalm: options.seed % 16 == 0 && !breaksRule, instances: count)
+        plan = FaultPlan(&random, isCalm: options.seed % 16 == 0 && !breaksRule, options.durability)
         if let rule = options.brokenRule { plan.focus(on: rule, &random) }
         self.random = random
     }
 
-    private static func makeSpec(count: Int, _ durability: Durability) -> ClusterSpec {
+    private static func makeSpec(count: Int, _ options: SimulationOptions) -> ClusterSpec {
         let names = ["a", "b", "c", "d"].compactMap { InstanceName($0) }
         let instances = names.prefix(count).enumerated().map { index, name in
             InstanceSpec(name: name, server: Endpoint(host: "host-\(name)", port: 5432 + UInt16(index)))
         }
         guard let name = ClusterName("simulated") else { fatalError("the cluster's name is valid") }
-        return ClusterSpec(name: name, durability: durability, instances: instances, maximumLagOnFailover: 30_000)
+        // With three standbys and more, two of them sometimes.
+        let isDouble = count > 3 && options.brokenRule == nil && options.durability.isSynchronous
+        return ClusterSpec(
+            name: name,
+            durability: options.durability,
+            synchronousStandbys: isDouble && options.seed % 3 == 0 ? 2 : 1,
+            instances: instances,
+            maximumLagOnFailover: 30_000
+        )
     }
 
     // MARK: Running

@@ -77,6 +77,7 @@ extension ConfigurationReader {
         timings.fenceBudget = duration("timings.fenceBudget") ?? timings.fenceBudget
         timings.promotionTimeout = duration("timings.promotionTimeout") ?? timings.promotionTimeout
         timings.rebuildAfter = duration("timings.rebuildAfter") ?? timings.rebuildAfter
+        timings.voterPatience = duration("timings.voterPatience") ?? timings.voterPatience
         timings.repeatedFailoverDelay = duration("timings.repeatedFailoverDelay") ?? timings.repeatedFailoverDelay
         timings.hangTimeout = duration("timings.hangTimeout") ?? timings.hangTimeout
         return timings

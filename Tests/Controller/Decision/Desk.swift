@@ -43,7 +43,7 @@ struct Desk {
         record.primaryIncarnation = members.first?.incarnation
         record.systemIdentifier = desk.number
         record.members = members.sorted()
-        let required = durability == .required ? 1 : 0
+        let required = durability.isSynchronous ? 1 : 0
         record.rules = [Rule(voters: Array(members.dropFirst()), required: required, mode: durability)]
         record.highestTimeline = .first
         record.history = [

@@ -31,10 +31,19 @@ struct ControllerConfigurationTests {
         #expect(configuration.certificates.key == "/certificates/key.pem")
     }
 
+    @Test("where nobody chose, two instances are preferred durability with one standby to wait for")
+    func defaults() throws {
+        let text = Self.good.split(separator: "\n").filter { !$0.hasPrefix("durability") }.joined(separator: "\n")
+        let spec = try configuration(text + "\n").spec
+        #expect(spec.durability == .preferred && spec.synchronousStandbys == 1)
+        #expect(ClusterSpec.defaultDurability(instances: 1) == .async)
+    }
+
     @Test(
         "what cannot be is refused with the reason",
         arguments: [
-            ("durability: required", "durability: maybe", "known are required and async"),
+            ("durability: required", "durability: maybe", "known are preferred, required and async"),
+            ("durability: required", "synchronousStandbys: 2", "of 2 instances at most 1 can be waited for"),
             ("name: two", "name: one", "names 'one' twice"),
             ("name: two", "name: operator", "certificates use for another role"),
             ("\"10.0.0.2:5432\"", "here", "is 'here', not host:port"),

@@ -66,6 +66,7 @@ nonisolated enum WireDurabilityMode: SwiftProtobuf.Enum, Swift.CaseIterable {
   case unspecified // = 0
   case async // = 1
   case `required` // = 2
+  case preferred // = 3
   case UNRECOGNIZED(Int)
 
   init() {
@@ -77,6 +78,7 @@ nonisolated enum WireDurabilityMode: SwiftProtobuf.Enum, Swift.CaseIterable {
     case 0: self = .unspecified
     case 1: self = .async
     case 2: self = .required
+    case 3: self = .preferred
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -86,6 +88,7 @@ nonisolated enum WireDurabilityMode: SwiftProtobuf.Enum, Swift.CaseIterable {
     case .unspecified: return 0
     case .async: return 1
     case .required: return 2
+    case .preferred: return 3
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -95,6 +98,7 @@ nonisolated enum WireDurabilityMode: SwiftProtobuf.Enum, Swift.CaseIterable {
     .unspecified,
     .async,
     .required,
+    .preferred,
   ]
 
 }
@@ -1357,7 +1361,7 @@ nonisolated extension WirePeerRole: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension WireDurabilityMode: SwiftProtobuf._ProtoNameProviding {
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0DURABILITY_MODE_UNSPECIFIED\0\u{1}DURABILITY_MODE_ASYNC\0\u{1}DURABILITY_MODE_REQUIRED\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0DURABILITY_MODE_UNSPECIFIED\0\u{1}DURABILITY_MODE_ASYNC\0\u{1}DURABILITY_MODE_REQUIRED\0\u{1}DURABILITY_MODE_PREFERRED\0")
 }
 
 nonisolated extension WireDurableRole: SwiftProtobuf._ProtoNameProviding {
