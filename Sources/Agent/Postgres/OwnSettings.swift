@@ -183,7 +183,8 @@ enum AccessFile {
 enum UpstreamConnection {
     /// Value of `primary_conninfo`.
     static func receiving(from server: Endpoint, as member: MemberID, passwords: String) -> String {
-        text(server, database: nil, applicationName: member.applicationName, passwords: passwords)
+        // The receiver takes no notice of the database; what synchronizes logical slots (from 17 on) needs one.
+        text(server, database: "postgres", applicationName: member.applicationName, passwords: passwords)
     }
 
     /// What `pg_rewind` and `pg_basebackup` are told.

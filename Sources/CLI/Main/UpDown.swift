@@ -2,6 +2,17 @@ public import ArgumentParser
 public import ClusterModel
 import LocalCluster
 
+/// Which PostgreSQL is run.
+struct ServerOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Folder of the server's programs, 13 to 18. Default: the newest that is found",
+            valueName: "folder"
+        )
+    )
+    var postgresBin: String?
+}
+
 /// Starts a cluster.
 struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -26,10 +37,7 @@ struct Up: AsyncParsableCommand {
     @Option(help: "What a commit waits for: 'required' (a standby has flushed it) or 'async'. Default: required")
     var durability: Durability?
 
-    @Option(
-        help: ArgumentHelp("Folder of the server's programs. Default: the newest that is found", valueName: "folder")
-    )
-    var postgresBin: String?
+    @OptionGroup var server: ServerOptions
 
     @Option(help: ArgumentHelp("First port; the others follow it. Default: free ones from 15432", valueName: "port"))
     var port: Int?
@@ -41,7 +49,7 @@ struct Up: AsyncParsableCommand {
         var wanted = LocalCluster.Options(directory: options.directory)
         wanted.instances = instances
         wanted.durability = durability
-        wanted.postgresBin = postgresBin
+        wanted.postgresBin = server.postgresBin
         wanted.port = port
         wanted.name = name
         var cluster = try await LocalCluster.bringUp(wanted, report: say)

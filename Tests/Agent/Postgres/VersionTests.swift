@@ -171,4 +171,53 @@ struct VersionTests {
             #expect(shown.first() == "0")
         }
     }
+
+    @Test("a logical slot that a standby keeps in step is there, and of use, after its promotion")
+    func logicalSlots() async throws {
+        guard try Self.release().major >= 17 else { return }
+        let settings = ["wal_level": "logical", "sync_replication_slots": "on", "hot_standby_feedback": "on"]
+        let names = [("one", TestInstance.programs), ("two", TestInstance.programs)]
+        try await with(names, settings: settings) { instances in
+            let (one, two) = (instances[0], instances[1])
+            let (incarnation, identifier) = try await born(one)
+            let upstream = one.upstream(identifier, 1)
+            guard case .cloned = await two.adapter.clone(upstream) else { throw TimedOut(what: "a copy") }
+            let peers = [one.member(incarnation)]
+            #expect(await two.adapter.start(.standby(.upstream(upstream)), peers: peers) == .started)
+            let session = try await one.connect()
+            let create = "SELECT pg_create_logical_replication_slot('kept', 'pgoutput', false, false, true)"
+            try await session.query(create, deadline: .seconds(10))
+            try await eventually("the standby has the slot", within: .seconds(60)) {
+                // A quiet primary logs no snapshot, from which alone the standby's slot can begin.
+                try await session.query("SELECT pg_log_standby_snapshot()", deadline: .seconds(5))
+                try await session.query(
+                    "SELECT pg_replication_slot_advance('kept', pg_current_wal_flush_lsn())",
+                    deadline: .seconds(5)
+                )
+                let found = try await two.connect().query(
+                    "SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = 'kept'",
+                    deadline: .seconds(2)
+                )
+                return found.first() == "t"
+            }
+            guard case .cut = await two.adapter.cutReceiver(waitForReplay: false) else { throw TimedOut(what: "a cut") }
+            try await one.stop(.immediate)
+            try await two.lease()
+            let work = PromotionWork(
+                term: Term(rawValue: 2),
+                timeline: Timeline(rawValue: 2),
+                foreignTimelines: [],
+                synchronousNames: "",
+                emptiesNames: true,
+                peers: peers
+            )
+            let promoted = await timed("a promotion with a logical slot") { await two.adapter.promote(work) }
+            guard case .promoted = promoted else { throw TimedOut(what: "\(promoted)") }
+            #expect(await two.adapter.openClients() == .opened)
+            try await two.connect().query(
+                "SELECT pg_replication_slot_advance('kept', pg_current_wal_flush_lsn())",
+                deadline: .seconds(5)
+            )
+        }
+    }
 }
