@@ -5,6 +5,8 @@ ROUNDS ?= 10
 SEED ?=
 CHAOS ?=
 SWIFT ?= swift
+# What runs on every version of PostgreSQL: the adapter, the launcher, and a cluster's failover, rewind and rebuild.
+VERSIONED ?= PostgresInstanceTests|PostgresDriverTests|LauncherTests|ClusterTests.VersionTests
 
 RELEASE := .build/release
 SOURCES := $(shell find Package.swift Sources Tests -name '*.swift' -not -path '*/Generated/*' 2>/dev/null)
@@ -15,7 +17,7 @@ SOURCES := $(shell find Package.swift Sources Tests -name '*.swift' -not -path '
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
 
-deps: ## install with apt what building and testing need
+deps: ## install with apt and pip what building and testing need
 	@bash .ci/deps
 
 build: deps ## build all programs for use, into .build/release
@@ -24,9 +26,12 @@ build: deps ## build all programs for use, into .build/release
 demo: build ## kill a primary under a writing client and watch its understudy take over
 	$(RELEASE)/understudy local demo
 
-test: deps ## run all tests, with real PostgreSQL servers
+test: deps ## run all tests, with real PostgreSQL servers; those of servers again on PostgreSQL 16, 17 and 18
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --no-parallel
+	@status=0; \
+	$(SWIFT) test --skip-build --no-parallel || status=$$?; \
+	SWIFT="$(SWIFT)" bash .ci/postgresql-versions test '$(VERSIONED)' || status=$$?; \
+	exit $$status
 
 check: deps ## check the format, build strictly, run the tidy tests
 	$(SWIFT) format lint --strict $(SOURCES)

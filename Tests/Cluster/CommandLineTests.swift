@@ -83,6 +83,22 @@ struct CommandLineTests {
         #expect(!FileManager.default.fileExists(atPath: cluster.folder.path))
     }
 
+    @Test("programs of a version that is too old are refused, with the versions that would do")
+    func oldServer() async throws {
+        let path = "/tmp/understudy-test-\(UInt32.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        for name in ["postgres", "initdb", "pg_basebackup", "pg_rewind", "pg_controldata", "pg_isready"] {
+            let script = "#!/bin/sh\necho '\(name) (PostgreSQL) 12.22'\n"
+            try Data(script.utf8).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
+            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: "\(path)/\(name)")
+        }
+        let cluster = TestCluster()
+        let up = try await cluster.local("up", "--postgres-bin", path)
+        #expect(up.code == 1 && Self.isOneSentence(up.complaint) && up.complaint.contains("12.22 is too old"))
+        #expect(!FileManager.default.fileExists(atPath: cluster.folder.path))
+    }
+
     @Test(
         "wrong usage ends with code 2 and says what was wrong",
         arguments: [

@@ -49,8 +49,12 @@ struct TestCluster: Sendable {
         try await Self.run(["local"] + arguments + ["--directory", folder.path])
     }
 
+    /// Folder of the server's programs to test with; nil for those that are found.
+    static var serverPrograms: String? { ProcessInfo.processInfo.environment["UNDERSTUDY_TEST_POSTGRES"] }
+
     func up(_ flags: [String] = []) async throws {
-        let answer = try await Self.run(["local", "up", "--directory", folder.path] + flags)
+        let server = Self.serverPrograms.map { ["--postgres-bin", $0] } ?? []
+        let answer = try await Self.run(["local", "up", "--directory", folder.path] + server + flags)
         guard answer.code == 0 else { throw CommandFailure(.failed, answer.output + answer.complaint) }
     }
 

@@ -199,7 +199,8 @@ struct TimedOut: Error, CustomStringConvertible {
 
 /// Folders of the tests and the server's programs.
 enum TestFolder {
-    static let toolFolder = "/usr/lib/postgresql/15/bin"
+    static let toolFolder =
+        ProcessInfo.processInfo.environment["UNDERSTUDY_TEST_POSTGRES"] ?? "/usr/lib/postgresql/15/bin"
 
     private static let template: Result<String, any Error> = Result {
         let folder = try make()

@@ -51,15 +51,18 @@ struct ControlData: Hashable, Sendable {
             case "shut down in recovery": recoveryEnd == .zero ? checkpoint : recoveryEnd
             default: .zero
             }
+        // Where a shutdown record of unknown length ends cannot be said: such a primary is rewound (D60).
+        let isClean = state == "shut down in recovery" || state == "shut down" && WALRecord.isKnown(controlVersion)
         return StoppedFacts(
             systemIdentifier: systemIdentifier,
             timeline: timeline,
-            cleanShutdown: state == "shut down" || state == "shut down in recovery",
+            cleanShutdown: isClean,
             wasPrimary: isPrimary,
             end: end
         )
     }
 
+    private var controlVersion: Int { number("pg_control version number") ?? 0 }
     private var segmentSize: UInt64 { fields["Bytes per WAL segment"].flatMap { UInt64($0) } ?? 16 << 20 }
 
     private func lsn(_ name: String) -> LSN { fields[name].flatMap { LSN($0) } ?? .zero }
@@ -73,9 +76,12 @@ struct ControlData: Hashable, Sendable {
 
 /// Sizes of WAL records, which are laid over pages with a header each.
 enum WALRecord {
+    /// Layouts of the control file, and so of a checkpoint record, that are known: of versions 13 to 16, 17 and 18.
+    static func isKnown(_ controlVersion: Int) -> Bool { [1300, 1700, 1800].contains(controlVersion) }
+
     /// Where the record of a shutdown checkpoint ends: 114 bytes, rounded up to 8, page headers in between.
     ///
-    /// - SeeAlso: PostgreSQL 15 source, xlogrecord.h, `CheckPoint` in pg_control.h, `XLByteToEndRecPtr` in xlog.c.
+    /// - SeeAlso: PostgreSQL source, xlogrecord.h, `CheckPoint` in pg_control.h, `XLByteToEndRecPtr` in xlog.c.
     static func end(ofShutdownCheckpointAt start: LSN, segmentSize: UInt64) -> LSN {
         let page: UInt64 = 8192
         var position = start.rawValue

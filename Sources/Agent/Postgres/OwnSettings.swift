@@ -10,11 +10,13 @@ enum OwnSettings {
         "synchronous_standby_names", "hba_file", "ident_file", "config_file", "data_directory",
         "promote_trigger_file", "recovery_target", "recovery_target_lsn", "recovery_target_name",
         "recovery_target_time", "recovery_target_xid", "restore_command", "external_pid_file",
-        "superuser_reserved_connections",
+        "superuser_reserved_connections", "idle_replication_slot_timeout",
     ]
 
     /// Arguments of the server: what stands here beats every file, `postgresql.auto.conf` included.
-    static func arguments(_ configuration: PostgresConfiguration) -> [String] {
+    ///
+    /// `major` is the version of the data directory; nil leaves out what some version does not know.
+    static func arguments(_ configuration: PostgresConfiguration, major: Int?) -> [String] {
         let data = "\(configuration.dataFolder)/\(InstanceLayout.data)"
         var settings: [(String, String)] = [
             ("config_file", "\(data)/\(InstanceLayout.settingsFile)"),
@@ -31,6 +33,8 @@ enum OwnSettings {
             let wanted = configuration.settings[name].flatMap { Int($0) } ?? 0
             settings.append((name, "\(max(least, wanted))"))
         }
+        // A member that is away for long finds its slot again; how much WAL that may keep is limited elsewhere.
+        if let major, major >= 18 { settings.append(("idle_replication_slot_timeout", "0")) }
         let level = configuration.settings["wal_level"]
         settings.append(("wal_level", level == "logical" ? "logical" : "replica"))
         return ["-D", data] + settings.flatMap { ["-c", "\($0.0)=\($0.1)"] }
@@ -179,7 +183,8 @@ enum AccessFile {
 enum UpstreamConnection {
     /// Value of `primary_conninfo`.
     static func receiving(from server: Endpoint, as member: MemberID, passwords: String) -> String {
-        text(server, database: nil, applicationName: member.applicationName, passwords: passwords)
+        // The receiver takes no notice of the database; what synchronizes logical slots (from 17 on) needs one.
+        text(server, database: "postgres", applicationName: member.applicationName, passwords: passwords)
     }
 
     /// What `pg_rewind` and `pg_basebackup` are told.

@@ -13,6 +13,7 @@ extension PostgresAdapter {
             activity = "initializing"
             defer { activity = "" }
             let path = "\(configuration.dataFolder)/\(InstanceLayout.copy)"
+            try await judgePrograms(runDirectory: false)
             try await removeCopy()
             try await tool(
                 "initdb",
@@ -35,6 +36,7 @@ extension PostgresAdapter {
             defer { activity = "" }
             let new = Incarnation(number: .random(in: .min ... .max))
             let member = MemberID(name: configuration.name, incarnation: new)
+            try await judgePrograms(runDirectory: false)
             try await checkIdentity(of: upstream)
             try await removeCopy()
             try await writePasswords()
@@ -50,26 +52,22 @@ extension PostgresAdapter {
         }
     }
 
-    /// Refuses a server that is not of this cluster.
+    /// Refuses a server that is not of this cluster, or of another major version.
     func checkIdentity(of upstream: Upstream) async throws(WorkError) {
+        let session: PostgresSession
         do throws(PostgresError) {
-            let session = try await PostgresSession.connect(
-                replicationTarget(upstream.server),
-                deadline: .seconds(5)
-            )
-            defer { session.close() }
-            let result = try await session.query("IDENTIFY_SYSTEM", deadline: .seconds(5))
-            let found = result.first(0) ?? "none"
-            guard found == upstream.systemIdentifier.description else {
-                throw PostgresError(
-                    "identify \(upstream.server)",
-                    .unexpected,
-                    message: "its system identifier is \(found), the cluster's is \(upstream.systemIdentifier)"
-                )
-            }
+            session = try await PostgresSession.connect(replicationTarget(upstream.server), deadline: .seconds(5))
         } catch {
             throw WorkError(error)
         }
+        defer { session.close() }
+        let found = try await ask(session, "IDENTIFY_SYSTEM").first(0) ?? "none"
+        guard found == upstream.systemIdentifier.description else {
+            throw WorkError(
+                "the system identifier of \(upstream.server) is \(found), the cluster's is \(upstream.systemIdentifier)"
+            )
+        }
+        try await judgeVersion(of: session, at: upstream.server)
     }
 
     private func removeCopy() async throws(WorkError) {
@@ -155,6 +153,7 @@ extension PostgresAdapter {
         // A copy that is not wanted any more must not take the place of what is there.
         if Task.isCancelled { throw .cancelled }
         try await swapIn()
+        directoryMajor = try await release(of: InstanceLayout.data)?.major
         incarnation = member.incarnation
         systemIdentifier = identifier
         steering = new

@@ -14,6 +14,7 @@ extension PostgresAdapter {
             activity = "rewinding"
             defer { activity = "" }
             let member = try member()
+            try await judgePrograms(runDirectory: true)
             try await checkIdentity(of: upstream)
             try await awaitCheckpoint(of: upstream)
             try await writeFixedFiles()
@@ -88,7 +89,8 @@ extension PostgresAdapter {
         }
         activity = "rewinding: recovering"
         try await removeFile(InstanceLayout.inside(InstanceLayout.standbySignal))
-        try await tool("postgres", ["--single"] + OwnSettings.arguments(configuration) + ["template1"])
+        let settings = OwnSettings.arguments(configuration, major: directoryMajor)
+        try await tool("postgres", ["--single"] + settings + ["template1"])
     }
 
     private func runRewind(_ upstream: Upstream) async throws(WorkError) {
@@ -100,10 +102,7 @@ extension PostgresAdapter {
             applicationName: Self.applicationName,
             passwords: passwordFile
         )
-        let arguments = [
-            "--target-pgdata=\(folder)", "--source-server=\(source)",
-            "--config-file=\(folder)/\(InstanceLayout.settingsFile)", "--no-ensure-shutdown",
-        ]
+        let arguments = ["--target-pgdata=\(folder)", "--source-server=\(source)", "--no-ensure-shutdown"]
         let output = try await tool("pg_rewind", arguments)
         if output.contains("same timeline") {
             throw WorkError(

@@ -18,7 +18,7 @@ extension PostgresAdapter {
             user: configuration.superuser,
             applicationName: Self.applicationName,
             purpose: purpose,
-            options: purpose == .statements ? options : ""
+            options: (purpose == .statements ? options : "") + timeoutOptions(purpose)
         )
     }
 

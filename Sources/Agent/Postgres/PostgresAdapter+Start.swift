@@ -15,8 +15,9 @@ extension PostgresAdapter {
             let step = steps
             forgetServer()
             self.peers = peers
+            try await judgePrograms(runDirectory: true)
             try await prepareFiles(launch)
-            let arguments = OwnSettings.arguments(configuration)
+            let arguments = OwnSettings.arguments(configuration, major: directoryMajor)
             let isPrimary = launch == .firstPrimary
             let leaseRequired = isPrimary && configuration.requiresLease
             guard steps == step, !Task.isCancelled else { throw WorkError("another order came in between") }

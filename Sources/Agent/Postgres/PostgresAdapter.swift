@@ -29,6 +29,10 @@ public actor PostgresAdapter {
 
     var incarnation: Incarnation?
     var systemIdentifier: SystemIdentifier?
+    /// The launcher's PostgreSQL programs, once they were run.
+    var programs: PostgresRelease?
+    /// Major version of the data directory, and so of a server that runs on it; nil if there is none.
+    var directoryMajor: Int?
     var steering = Steering()
     /// False while, or after, a write of it did not come to its end: the file may say either.
     var isSteeringCertain = true
@@ -84,6 +88,7 @@ public actor PostgresAdapter {
             forgetServer()
             let (state, stateFault) = try await readState()
             let directory = try await readDirectory()
+            directoryMajor = try await release(of: InstanceLayout.data)?.major
             let written = try await readText(InstanceLayout.inside(InstanceLayout.incarnationFile))
             let found = written.flatMap { Incarnation($0.filter { !$0.isWhitespace }) }
             incarnation = found

@@ -46,6 +46,7 @@ extension AgentShell {
         while !Task.isCancelled {
             await poll()
             (work, complaint) = (await adapter.activity, await adapter.fault)
+            if complaint.isEmpty { complaint = await adapter.warning }
             await pollNow.wait(atMost: pollInterval)
         }
     }

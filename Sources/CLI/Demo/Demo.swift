@@ -5,9 +5,14 @@ import Platform
 
 /// One failover from beginning to end, under a client that writes without pause.
 package struct Demo: Sendable {
+    private let postgresBin: String?
     private let report: @Sendable (String) -> Void
 
-    package init(report: @escaping @Sendable (String) -> Void) { self.report = report }
+    /// `postgresBin` is the folder of the server's programs; nil for the newest that is found.
+    package init(postgresBin: String? = nil, report: @escaping @Sendable (String) -> Void) {
+        self.postgresBin = postgresBin
+        self.report = report
+    }
 
     /// What the last line says.
     package struct Verdict: Hashable, Sendable {
@@ -50,9 +55,12 @@ package struct Demo: Sendable {
     ///
     /// - Throws: `CommandFailure` if anything acknowledged is missing, or a standby does not stream at the end.
     package func run() async throws {
-        let verdict = try await TemporaryCluster.with("demo", report: report, isWell: \.isWell) { cluster in
-            try await show(cluster)
-        }
+        let verdict = try await TemporaryCluster.with(
+            "demo",
+            postgresBin: postgresBin,
+            report: report,
+            isWell: \.isWell
+        ) { cluster in try await show(cluster) }
         report(verdict.line)
         guard verdict.isWell else {
             throw CommandFailure(

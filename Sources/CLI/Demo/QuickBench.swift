@@ -6,13 +6,16 @@ import Platform
 /// Failover times beside the floor that PostgreSQL itself sets, and what agent and launcher cost at rest.
 package struct QuickBench: Sendable {
     private let rounds: Int
+    private let postgresBin: String?
     private let report: @Sendable (String) -> Void
 
     private static let floorRounds = 7
     private static let restSeconds = 10
 
-    package init(rounds: Int, report: @escaping @Sendable (String) -> Void) {
+    /// `postgresBin` is the folder of the server's programs; nil for the newest that is found.
+    package init(rounds: Int, postgresBin: String? = nil, report: @escaping @Sendable (String) -> Void) {
         self.rounds = rounds
+        self.postgresBin = postgresBin
         self.report = report
     }
 
@@ -34,6 +37,7 @@ package struct QuickBench: Sendable {
     package func run() async throws {
         let measured = try await TemporaryCluster.with(
             "bench",
+            postgresBin: postgresBin,
             timings: ["repeatedFailoverDelay": "0ms"],
             report: report,
             isWell: { _ in true }

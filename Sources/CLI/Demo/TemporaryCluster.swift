@@ -11,6 +11,7 @@ package enum TemporaryCluster {
     /// The logs are kept, too, if `isWell` does not hold for the work's result.
     package static func with<Value: Sendable>(
         _ kind: String,
+        postgresBin: String? = nil,
         timings: [String: String] = [:],
         report: @escaping @Sendable (String) -> Void,
         isWell: (Value) -> Bool,
@@ -23,6 +24,7 @@ package enum TemporaryCluster {
             options.instances = 3
             options.durability = .required
             options.name = kind
+            options.postgresBin = postgresBin
             options.timings = timings
             var cluster = try await LocalCluster.bringUp(options, report: report)
             try await cluster.waitUntilReady(report: report)

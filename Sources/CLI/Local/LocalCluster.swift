@@ -68,12 +68,14 @@ package struct LocalCluster: Sendable {
         let folder = try ClusterFolder(named: options.directory)
         let known = try ClusterFile.read(in: folder)
         let file: ClusterFile
+        let server: PostgresInstallation
         if let known {
             try compare(options, with: known, in: folder)
             file = known
+            server = try await PostgresInstallation.examine(known.postgresBin, for: account)
         } else {
             try requireFree(folder)
-            file = try await draft(options, account)
+            (file, server) = try await draft(options, account)
         }
         try await prepare(folder, for: account)
         let lock = try acquireLock(folder)
@@ -82,7 +84,8 @@ package struct LocalCluster: Sendable {
         let programs = try await Programs.find(beside: beside, for: account, copies: folder.programs)
         var cluster = LocalCluster(folder: folder, file: file, account: account, programs: programs)
         if known == nil { try file.write(in: folder) }
-        report(cluster.headline(isNew: known == nil))
+        report(cluster.headline(isNew: known == nil, server.release))
+        if let warning = server.release.warning { report("Warning: \(warning)") }
         try cluster.writeFiles()
         try cluster.startMissing(report)
         return cluster
@@ -120,7 +123,7 @@ package struct LocalCluster: Sendable {
         )
         note("--name", options.name, file.name.text)
         note("--port", options.port.map { "\($0)" }, "\(file.instances.first?.port ?? 0)")
-        note("--postgres-bin", options.postgresBin, file.postgresBin)
+        note("--postgres-bin", options.postgresBin.map(PostgresInstallation.standardized), file.postgresBin)
         guard differences.isEmpty else {
             throw CommandFailure(
                 .refused,
@@ -159,7 +162,10 @@ package struct LocalCluster: Sendable {
         }
     }
 
-    private static func draft(_ options: Options, _ account: Account) async throws(CommandFailure) -> ClusterFile {
+    private static func draft(
+        _ options: Options,
+        _ account: Account
+    ) async throws(CommandFailure) -> (ClusterFile, PostgresInstallation) {
         let count = options.instances ?? 3
         guard (1...instanceNames.count).contains(count) else {
             throw CommandFailure(.usage, "could not make \(count) instances: choose 1 to \(instanceNames.count)")
@@ -179,23 +185,24 @@ package struct LocalCluster: Sendable {
                     + "most 50, are allowed"
             )
         }
-        let bin = try await PostgresInstallation.find(named: options.postgresBin)
+        let server = try await PostgresInstallation.find(named: options.postgresBin, for: account)
         let base = try PortChoice.choose(count + 1, base: options.port)
         let instances = instanceNames.prefix(count).enumerated().compactMap { index, text in
             InstanceName(text).map { ClusterFile.Instance(name: $0, port: UInt16(base + index)) }
         }
-        return ClusterFile(
+        let file = ClusterFile(
             format: ClusterFile.currentFormat,
             name: name,
             durability: durability,
             synchronousStandbys: try synchronousStandbys(options, count, durability),
-            postgresBin: bin,
+            postgresBin: server.folder,
             account: account.user.name,
             controllerPort: UInt16(base + count),
             instances: instances,
             timings: options.timings,
             processes: []
         )
+        return (file, server)
     }
 
     private static func synchronousStandbys(
@@ -242,11 +249,9 @@ package struct LocalCluster: Sendable {
         }
     }
 
-    private func headline(isNew: Bool) -> String {
-        let version = file.postgresBin.split(separator: "/").first { Int($0) != nil }.map { " \($0)" } ?? ""
-        return
-            "\(isNew ? "Making" : "Taking up") cluster '\(file.name)' in \(folder.path): \(file.instances.count) instances, "
-            + "durability \(file.durability.rawValue), PostgreSQL\(version)"
+    private func headline(isNew: Bool, _ release: PostgresRelease) -> String {
+        "\(isNew ? "Making" : "Taking up") cluster '\(file.name)' in \(folder.path): \(file.instances.count) instances, "
+            + "durability \(file.durability.rawValue), PostgreSQL \(release)"
     }
 
     /// Folders, certificates and configuration; all but the certificates are written anew each time.

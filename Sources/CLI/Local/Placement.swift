@@ -41,7 +41,7 @@ extension LocalCluster {
             format: ClusterFile.currentFormat,
             name: placement.name,
             durability: placement.durability,
-            postgresBin: try await PostgresInstallation.find(named: placement.postgresBin),
+            postgresBin: try await PostgresInstallation.find(named: placement.postgresBin, for: account).folder,
             account: account.user.name,
             controllerPort: placement.controllerPort,
             controllerHost: placement.controllerAddress,

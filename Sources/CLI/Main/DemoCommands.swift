@@ -15,8 +15,10 @@ struct DemoCommand: AsyncParsableCommand {
             """
     )
 
+    @OptionGroup var server: ServerOptions
+
     func run() async throws {
-        try await Demo(report: say).run()
+        try await Demo(postgresBin: server.postgresBin, report: say).run()
     }
 }
 
@@ -35,11 +37,13 @@ struct BenchQuick: AsyncParsableCommand {
     @Option(help: "How many failovers.")
     var rounds = 10
 
+    @OptionGroup var server: ServerOptions
+
     func validate() throws {
         guard (1...100).contains(rounds) else { throw ValidationError("--rounds takes a number from 1 to 100") }
     }
 
     func run() async throws {
-        try await QuickBench(rounds: rounds, report: say).run()
+        try await QuickBench(rounds: rounds, postgresBin: server.postgresBin, report: say).run()
     }
 }

@@ -2,6 +2,17 @@ public import ArgumentParser
 public import ClusterModel
 import LocalCluster
 
+/// Which PostgreSQL is run.
+struct ServerOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Folder of the server's programs, 13 to 18. Default: the newest that is found",
+            valueName: "folder"
+        )
+    )
+    var postgresBin: String?
+}
+
 /// Starts a cluster.
 struct Up: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -34,10 +45,7 @@ struct Up: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How many standbys a commit waits for. Default: 1", valueName: "count"))
     var synchronousStandbys: Int?
 
-    @Option(
-        help: ArgumentHelp("Folder of the server's programs. Default: the newest that is found", valueName: "folder")
-    )
-    var postgresBin: String?
+    @OptionGroup var server: ServerOptions
 
     @Option(help: ArgumentHelp("First port; the others follow it. Default: free ones from 15432", valueName: "port"))
     var port: Int?
@@ -50,7 +58,7 @@ struct Up: AsyncParsableCommand {
         wanted.instances = instances
         wanted.durability = durability
         wanted.synchronousStandbys = synchronousStandbys
-        wanted.postgresBin = postgresBin
+        wanted.postgresBin = server.postgresBin
         wanted.port = port
         wanted.name = name
         var cluster = try await LocalCluster.bringUp(wanted, report: say)

@@ -15,7 +15,12 @@ final class TestInstance: Sendable {
     let client: LauncherClient
     private let process = Mutex<Process?>(nil)
 
-    init(_ name: String, accessRules: [String] = ["host all all 127.0.0.0/8 trust"]) async throws {
+    init(
+        _ name: String,
+        accessRules: [String] = ["host all all 127.0.0.0/8 trust"],
+        settings: [String: String] = [:],
+        programs: String = TestInstance.programs
+    ) async throws {
         let folder = "/tmp/understudy-test-\(UUID().uuidString.prefix(8).lowercased())"
         try FileManager.default.createDirectory(
             atPath: folder,
@@ -31,15 +36,17 @@ final class TestInstance: Sendable {
             dataFolder: folder,
             agentUser: NSUserName(),
             replicationPassword: "test: \\secret",
-            settings: ["shared_buffers": "16MB", "max_connections": "40"],
+            settings: ["shared_buffers": "16MB", "max_connections": "40"].merging(settings) { $1 },
             accessRules: accessRules
         )
         client = LauncherClient(socketPath: folder + "/launcher.sock")
         adapter = PostgresAdapter(configuration: configuration, launcher: client)
-        try await launch()
+        try await launch(programs)
     }
 
-    static let programs = "/usr/lib/postgresql/15/bin"
+    /// Folder of the server's programs: the one under test, or Debian's.
+    static let programs =
+        ProcessInfo.processInfo.environment["UNDERSTUDY_TEST_POSTGRES"] ?? "/usr/lib/postgresql/15/bin"
 
     private static var launcherPath: String {
         let environment = ProcessInfo.processInfo.environment
@@ -48,12 +55,12 @@ final class TestInstance: Sendable {
         return URL(fileURLWithPath: own).deletingLastPathComponent().appendingPathComponent("understudy-launcher").path
     }
 
-    private func launch() async throws {
+    private func launch(_ programs: String) async throws {
         let launcher = Process()
         let folder = configuration.dataFolder
         launcher.executableURL = URL(fileURLWithPath: Self.launcherPath)
         launcher.arguments = [
-            "--data-folder", folder, "--socket", folder + "/launcher.sock", "--postgres-bin", Self.programs,
+            "--data-folder", folder, "--socket", folder + "/launcher.sock", "--postgres-bin", programs,
             "--log-file", folder + "/server.log", "--stop-timeout", "5",
         ]
         launcher.standardInput = FileHandle.nullDevice
@@ -121,6 +128,17 @@ final class TestInstance: Sendable {
         if let process, process.isRunning { process.terminate() }
         process?.waitUntilExit()
         try? FileManager.default.removeItem(atPath: configuration.dataFolder)
+    }
+
+    static func output(_ program: String, _ arguments: [String]) throws -> String {
+        let (process, output) = (Process(), Pipe())
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = arguments
+        process.standardOutput = output
+        try process.run()
+        let bytes = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     static func run(_ program: String, _ arguments: [String]) throws {

@@ -139,7 +139,8 @@ struct DriverTests {
             let give = try process("/bin/chown", ["postgres:postgres", folder], asServer: false)
             give.waitUntilExit()
         }
-        let programs = "/usr/lib/postgresql/15/bin"
+        let programs =
+            ProcessInfo.processInfo.environment["UNDERSTUDY_TEST_POSTGRES"] ?? "/usr/lib/postgresql/15/bin"
         let make = try process(
             programs + "/initdb",
             ["-D", folder + "/data", "-U", "postgres", "--auth=trust", "--no-sync"],
