@@ -12,6 +12,8 @@ extension InstanceMachine {
             guard now >= retryAt else { return }
             self.retryAt = nil
         }
+        // Nothing that is under way may hold up the stop of a primary whose term is over.
+        if case .prepare = goal, state.isPrimaryInOffice, phase == .up { return prepare(recover: false) }
         guard work == nil else { return }
         switch phase {
         case .unknown, .stopping: return
@@ -27,6 +29,7 @@ extension InstanceMachine {
         case .prepare(let recover): prepare(recover: recover)
         case .lead(let promotion): lead(promotion, now)
         case .govern(let governance, let version): govern(governance, version, now)
+        case .handOver(let plan, let version): handOver(plan, version, now)
         case .follow(let plan): follow(plan)
         }
     }
@@ -40,7 +43,7 @@ extension InstanceMachine {
         }
         if now >= lease.end {
             stop(.kill)
-        } else if now >= lease.end - configuration.timings.fenceBudget, !isStopping {
+        } else if now >= lease.end - configuration.timings.fenceBudget, !isStoppingHard {
             explain(
                 .fence,
                 rule: "R3",
@@ -63,7 +66,7 @@ extension InstanceMachine {
         stop(mode == .fast ? .immediate : .kill)
     }
 
-    private var isStopping: Bool { if case .stopping = phase { true } else { false } }
+    private var isStoppingHard: Bool { phase == .stopping(.immediate) || phase == .stopping(.kill) }
 
     private var serverIsPrimary: Bool { status.map { !$0.inRecovery } ?? false }
 
@@ -78,6 +81,7 @@ extension InstanceMachine {
         lastID += 1
         let id = ActionID(rawValue: lastID)
         phase = .starting(id)
+        endedFast = false
         downSince = nil
         add(.start(id, launch, peers: peers))
     }
@@ -118,7 +122,9 @@ extension InstanceMachine {
             }
             return
         case .primary:
-            guard recover, phase == .down, !state.tainted else { return }
+            guard phase == .down, !state.tainted else { return }
+            if answerAfterShutdown() { return }
+            guard recover else { return }
             // From here on it is a standby that has all it ever acknowledged.
             persist { $0.role = .standby }
             start(.standby(.nobody), peers: [])

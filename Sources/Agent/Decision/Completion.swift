@@ -4,6 +4,7 @@ import ClusterModel
 extension InstanceMachine {
     mutating func completed(_ id: ActionID, _ outcome: Outcome, _ now: MonotonicInstant) {
         if case .starting(let expected) = phase, expected == id { return startEnded(outcome, now) }
+        if checkpointing == id { return checkpointEnded(outcome, now) }
         guard let work, work.id == id else {
             return explain(.refused, "the outcome of action \(id) is ignored: it is not awaited any more")
         }
@@ -60,7 +61,8 @@ extension InstanceMachine {
             phase = .stopping(.immediate)
             add(.stop(.immediate))
             retryLater("could not start the server: \(reason)", now)
-        case .cut, .following, .promoted, .rulesApplied, .opened, .initialized, .cloned, .rewound, .inspected:
+        case .cut, .following, .promoted, .rulesApplied, .opened, .checkpointed, .initialized, .cloned, .rewound,
+            .inspected:
             phase = .stopping(.immediate)
             add(.stop(.immediate))
             retryLater("the start ended with an outcome that is not its own", now)
@@ -73,7 +75,7 @@ extension InstanceMachine {
         cutPosition = position
         switch goal {
         case .prepare, .lead: break
-        case .wait, .initialize, .govern, .follow: return
+        case .wait, .initialize, .govern, .handOver, .follow: return
         }
         prepared = PreparedAnswer(term: state.promised.term, position: position)
         explain(

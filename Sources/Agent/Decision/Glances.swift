@@ -31,7 +31,7 @@ extension InstanceMachine {
     /// Whether the outcome of that action would be ignored.
     public func awaitsNothing(of id: ActionID) -> Bool {
         if case .starting(let awaited) = phase, awaited == id { return false }
-        return work?.id != id
+        return work?.id != id && checkpointing != id
     }
 }
 
@@ -40,8 +40,8 @@ extension InstanceAction {
     public var id: ActionID? {
         switch self {
         case .start(let id, _, _), .cutReceiver(let id, _), .follow(let id, _, _), .promote(let id, _),
-            .applyRules(let id, _), .openClients(let id), .initialize(let id), .clone(let id, _),
-            .rewind(let id, _), .inspect(let id):
+            .applyRules(let id, _), .openClients(let id), .checkpointFirst(let id), .initialize(let id),
+            .clone(let id, _), .rewind(let id, _), .inspect(let id):
             id
         case .persist, .armLease, .stop, .checkpoint, .cancelWork, .report, .refuse, .explain: nil
         }

@@ -146,6 +146,8 @@ public enum InstanceAction: Hashable, Sendable {
     case openClients(ActionID)
     /// CHECKPOINT in the background, so that others can rewind from here (R14).
     case checkpoint
+    /// CHECKPOINT to its end, so that a shutdown after it is short (R16).
+    case checkpointFirst(ActionID)
     /// Make a data directory with a new incarnation (initdb into a sibling, swapped in).
     case initialize(ActionID)
     /// Base backup into a sibling, new incarnation, swapped in when complete.

@@ -47,6 +47,7 @@ public enum Outcome: Hashable, Sendable {
     /// Names in force; the insert position read afterwards.
     case rulesApplied(barrier: LSN)
     case opened
+    case checkpointed
     case initialized(Incarnation, SystemIdentifier)
     case cloned(Incarnation, SystemIdentifier)
     /// A consistent standby of the upstream's history, not yet started.

@@ -69,7 +69,7 @@ extension InstanceMachine {
         case .lead, .initialize: return true
         // Of the candidate: the grant may come before the order that it is for.
         case .prepare: return prepared?.term == answer.stamp.term
-        case .wait, .govern, .follow: return false
+        case .wait, .govern, .handOver, .follow: return false
         }
     }
 
@@ -80,8 +80,8 @@ extension InstanceMachine {
         if let lease, lease.term == answer.stamp.term, lease.end >= end { return }
         guard end - configuration.timings.fenceBudget > now else { return }
         lease = Lease(term: answer.stamp.term, end: end)
-        // A server being fenced stays fenced.
-        if state.isPrimaryInOffice, phase == .up || isStarting { arm() }
+        // A server being fenced stays fenced; one that shuts down for a hand-over is given the time to do so cleanly.
+        if state.isPrimaryInOffice, phase == .up || isStarting || phase == .stopping(.fast) { arm() }
     }
 
     var isStarting: Bool { if case .starting = phase { true } else { false } }
@@ -193,6 +193,8 @@ extension InstanceMachine {
         rules = []
         checkpointDue = nil
         isReady = nil
+        checkpointing = nil
+        readyToHandOver = nil
     }
 
     mutating func stop(_ mode: StopMode) {
@@ -204,6 +206,7 @@ extension InstanceMachine {
         case .unknown, .down: return
         }
         phase = .stopping(mode)
+        if mode == .fast { endedFast = true }
         stopDeadline = nil
         add(.stop(mode))
         // After the stop, which must not wait for it.
@@ -217,6 +220,7 @@ extension InstanceMachine {
         case .prepare: "prepare"
         case .lead: "promote"
         case .govern: "govern"
+        case .handOver: "hand over"
         case .follow(let plan): "follow \(plan.primary)"
         }
     }

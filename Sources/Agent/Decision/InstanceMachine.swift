@@ -22,12 +22,13 @@ enum Goal: Hashable, Sendable {
     case prepare(recover: Bool)
     case lead(Promotion)
     case govern(Governance, version: RecordVersion)
+    case handOver(HandOver, version: RecordVersion)
     case follow(FollowPlan)
 
     /// Whether this comes after the preparation of its own term.
     var isBeyondPrepare: Bool {
         switch self {
-        case .lead, .govern, .follow: true
+        case .lead, .govern, .handOver, .follow: true
         case .wait, .initialize, .prepare: false
         }
     }
@@ -104,6 +105,12 @@ public struct InstanceMachine: Hashable, Sendable {
     var cutPosition: WALPosition?
     /// When the new primary checkpoints at the latest, so that others can rewind from it.
     var checkpointDue: MonotonicInstant?
+    /// The checkpoint before a hand-over, while it runs; other work goes on beside it.
+    var checkpointing: ActionID?
+    /// Version of the hand-over that was ordered, once its checkpoint is done (R16).
+    var readyToHandOver: RecordVersion?
+    /// The last server was told to shut down fast: its control file may say where its WAL ends.
+    var endedFast = false
     var fault = ""
     var retryAt: MonotonicInstant?
     /// When a stop that has not ended is made harder.
@@ -236,6 +243,7 @@ public struct InstanceMachine: Hashable, Sendable {
             confirmation: confirmation,
             promotion: promotion,
             following: following,
+            readyToHandOver: readyToHandOver,
             opened: opened,
             fault: fault,
             receiving: status?.receiver?.status == "streaming"
@@ -249,6 +257,7 @@ public struct InstanceMachine: Hashable, Sendable {
         var confirmation: RuleConfirmation?
         var promotion: PromotionResult?
         var following: Following?
+        var readyToHandOver: RecordVersion?
         var opened: Bool
         var fault: String
         var receiving: Bool

@@ -68,6 +68,16 @@ public let admissionTable: [AdmissionRow] = {
         )
         + rows(
             "govern",
+            // A primary in office goes on in a later term whose change of primary was given up (R16).
+            takenBy: [.primaryOfThisTerm, .primaryOfEarlierTerm],
+            otherwise: [
+                .empty: "it is not primary of this term", .unusable: "it is not primary of this term",
+                .foreign: foreign, .standby: "it is not primary of this term",
+                .formerPrimary: "it is not primary of this term",
+            ]
+        )
+        + rows(
+            "handOver",
             takenBy: [.primaryOfThisTerm],
             otherwise: [
                 .empty: "it is not primary of this term", .unusable: "it is not primary of this term",
@@ -130,7 +140,7 @@ extension InstanceMachine {
                 return "it has not prepared in term \(order.stamp.term)"
             }
             return nil
-        case .prepare, .govern: return nil
+        case .prepare, .govern, .handOver: return nil
         }
     }
 
@@ -139,7 +149,8 @@ extension InstanceMachine {
         confirmation = nil
         // Also a `follow` half done: its next step would point the server at the old primary again, after the cut.
         // A primary stops at once, and that ends its work; nothing may hold up the stop.
-        if !state.isPrimaryInOffice { abandonWork() }
+        // Reading the control file of a stopped server goes on: what it says holds in any term.
+        if !state.isPrimaryInOffice, work?.kind != .inspect { abandonWork() }
         discarding = false
         // What was rewound, was rewound onto the history of the term before.
         if state.role == .rewinding { rejoining = false }
@@ -167,8 +178,12 @@ extension InstanceMachine {
             }
             goal = .follow(plan)
             prepared = nil
-        case .govern(let governance): goal = .govern(governance, version: order.stamp.version)
+        case .govern(let governance):
+            if state.primaryOfTerm < order.stamp.term { goOn() }
+            goal = .govern(governance, version: order.stamp.version)
+        case .handOver(let plan): goal = .handOver(plan, version: order.stamp.version)
         }
+        if case .handOver = goal {} else { readyToHandOver = nil }
         goalTerm = order.stamp.term
     }
 

@@ -97,6 +97,7 @@ extension InstanceMachine {
             switch ancestry(of: position, in: plan.history) {
             case .prefix:
                 persist { $0.role = .standby }
+                if rejoinAfterShutdown(plan, upstream) { return }
                 return start(.standby(.nobody), peers: plan.peers)
             case .unknown(let reason): return rebuild(upstream, reason)
             case .diverged(let reason): return rewind(upstream, reason)
@@ -111,6 +112,7 @@ extension InstanceMachine {
     private mutating func rejoinStandby(_ plan: FollowPlan, _ upstream: Upstream) {
         guard phase == .up else {
             guard isKnownStandby() else { return }
+            if rejoinAfterShutdown(plan, upstream) { return }
             return start(.standby(.nobody), peers: plan.peers)
         }
         guard let status else { return }

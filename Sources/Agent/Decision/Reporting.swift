@@ -17,6 +17,7 @@ extension InstanceMachine {
         report.confirmation = confirmation
         report.promotion = promotion
         report.following = following
+        report.readyToHandOver = state.isPrimaryInOffice ? readyToHandOver : nil
         report.rules = state.isPrimaryInOffice ? rules : []
         report.opened = opened
         report.activity = activity
@@ -56,7 +57,7 @@ extension InstanceMachine {
         case .lead(let promotion): promotion.peers
         case .govern(let governance, _): governance.peers
         case .follow(let plan): plan.peers
-        case .wait, .initialize, .prepare: []
+        case .wait, .initialize, .prepare, .handOver: []
         }
     }
 }

@@ -45,6 +45,12 @@ extension PostgresAdapter {
         }
     }
 
+    /// Checkpoints before the server is shut down, so that the shutdown has little left to write (R16).
+    public func checkpointFirst() async -> Outcome {
+        if let reason = await checkpoint() { return .failed(reason) }
+        return .checkpointed
+    }
+
     /// Checkpoints, so that others can rewind from here (R14); however long it takes.
     ///
     /// - Returns: Why it failed; nil if it did not.

@@ -26,6 +26,7 @@ extension AgentShell {
         case .applyRules(let id, let work): procedure(id) { await $0.applyRules(work) }
         case .openClients(let id): procedure(id) { await $0.openClients() }
         case .checkpoint: checkpoint()
+        case .checkpointFirst(let id): procedure(id) { await $0.checkpointFirst() }
         case .initialize(let id): procedure(id) { await $0.initialize() }
         case .clone(let id, let upstream): procedure(id) { await $0.clone(upstream) }
         case .rewind(let id, let upstream): procedure(id) { await $0.rewind(upstream) }

@@ -48,6 +48,30 @@ package struct ControllerQuestion: Sendable {
         case .command: throw CommandFailure(.failed, "could not ask the controller: it answered another question")
         }
     }
+
+    /// Gives a command, once.
+    ///
+    /// - Returns: What was done.
+    /// - Throws: `CommandFailure` with the controller's reason, and the exit code that it means.
+    package func give(
+        _ command: ClusterCommand,
+        deadline: Duration = .seconds(10)
+    ) async throws(CommandFailure) -> String {
+        let (verb, arguments) = command.words
+        let answer: OperatorAnswer
+        do {
+            answer = try await client.ask(.command(verb: verb, arguments: arguments), deadline: deadline)
+        } catch {
+            throw CommandFailure(.failed, "\(error)")
+        }
+        switch answer {
+        case .command(0, let text): return text
+        case .command(let code, let text):
+            throw CommandFailure(CommandFailure.Kind(rawValue: code) ?? .failed, "could not \(verb): \(text)")
+        case .rejected(let reason): throw CommandFailure(.failed, "could not \(verb): \(reason)")
+        case .status: throw CommandFailure(.failed, "could not \(verb): the controller answered another question")
+        }
+    }
 }
 
 /// The version of all programs.

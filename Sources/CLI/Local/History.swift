@@ -4,7 +4,7 @@ import Foundation
 /// What happened to a cluster, as its controller wrote it down.
 package struct History: Sendable {
     /// One line of the history.
-    package struct Entry: Decodable, Hashable, Sendable {
+    package struct Entry: Codable, Hashable, Sendable {
         /// When, in universal time.
         package var at: String
         package var kind: String?
@@ -95,8 +95,9 @@ enum HistoryText {
         let phases = failover.phases
         let total = phases.detect + phases.decide + phases.prepare + phases.promote + phases.route
         let from = failover.from.map { "\($0) to " } ?? "nobody to "
+        let kind = failover.isPlanned == true ? ", planned" : ""
         return [
-            "Term \(failover.term): \(from)\(failover.to), timeline \(failover.timeline), in \(total) ms",
+            "Term \(failover.term): \(from)\(failover.to), timeline \(failover.timeline), in \(total) ms\(kind)",
             "  why: \(failover.why)",
             "  phases: detect \(phases.detect) ms, decide \(phases.decide) ms, prepare \(phases.prepare) ms, "
                 + "promote \(phases.promote) ms, route \(phases.route) ms",

@@ -87,6 +87,8 @@ package struct StatusReport: Sendable {
             head,
             "Term \(view.term), \(view.phase.rawValue), durability \(view.durability.rawValue)\(votersText(view))",
         ]
+        if let request = view.request { lines.append("Under way: \(request.why) (step '\(request.step.rawValue)')") }
+        if let reason = view.pauseReason { lines.append("Paused: \(reason); `understudy local resume` ends it") }
         if let waiting = view.waiting { lines.append("Waiting: \(waiting)") }
         lines += [""] + table(view).lines
         if let last = view.lastFailover {

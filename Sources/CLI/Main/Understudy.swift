@@ -30,7 +30,8 @@ struct Local: AsyncParsableCommand {
             --directory. Started by root, the servers run as the user 'postgres'.
             """,
         subcommands: [
-            Up.self, Status.self, HistoryCommand.self, Kill.self, Down.self, DemoCommand.self, BenchQuick.self,
+            Up.self, Status.self, Explain.self, HistoryCommand.self, Switchover.self, Promote.self, Pause.self,
+            Resume.self, Kill.self, Down.self, DemoCommand.self, BenchQuick.self,
         ]
     )
 }

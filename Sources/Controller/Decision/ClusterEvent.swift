@@ -14,6 +14,8 @@ public enum ClusterEvent: Hashable, Sendable {
     case disconnected(InstanceName)
     case report(InstanceName, InstanceReport)
     case refused(InstanceName, OrderRefusal)
+    /// Somebody asks for something; answered by exactly one `reply` with the same number.
+    case command(ClusterCommand, id: UInt64)
     /// Time passed.
     case tick
 }
@@ -27,6 +29,8 @@ public enum ClusterAction: Hashable, Sendable {
     case send(Order, to: InstanceName)
     case answer(ReportAnswer, to: InstanceName)
     case explain(Explanation)
+    /// To whoever gave the command of that number.
+    case reply(CommandAnswer, to: UInt64)
     /// A change of primary is complete; for the history.
     case concluded(FailoverSummary)
 }

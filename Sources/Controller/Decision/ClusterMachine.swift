@@ -20,6 +20,8 @@ struct Seen: Hashable, Sendable {
     var muteSince: MonotonicInstant?
     /// A promotion of it failed in that term.
     var failedTerm: Term = .none
+    /// What it refused last, and why, so that a refusal that repeats is told once.
+    var lastRefusal: String = ""
 
     var member: MemberID? {
         report?.state.incarnation.map { MemberID(name: spec.name, incarnation: $0) }
@@ -34,6 +36,8 @@ struct Progress: Hashable, Sendable {
     var phases = PhaseTimes()
     /// End of the last phase measured.
     var mark: MonotonicInstant
+    /// Somebody asked for it.
+    var isPlanned = false
 
     mutating func lap(_ phase: WritableKeyPath<PhaseTimes, Int64>, _ now: MonotonicInstant) {
         phases[keyPath: phase] += max(0, (now - mark).wholeMilliseconds)
@@ -70,6 +74,14 @@ public struct ClusterMachine: Hashable, Sendable {
     var wake: MonotonicInstant?
     /// What the cluster waits for, if it does (R19).
     public internal(set) var waiting: Explanation?
+    /// Commands that came while a write was under way, oldest first.
+    var heldCommands: [HeldCommand] = []
+    /// Told once the pending write took effect.
+    var promisedReplies: [PromisedReply] = []
+    /// Since when the candidate of a switchover has not been fit to take over.
+    var candidateUnfitSince: MonotonicInstant?
+    /// When the present step of a switchover was recorded, or read.
+    var stepSince: MonotonicInstant?
     var actions: [ClusterAction] = []
 
     /// Creates one that has seen nothing yet.
@@ -88,20 +100,23 @@ public struct ClusterMachine: Hashable, Sendable {
         case .recordStored: recordStored(now)
         case .recordConflict(let record):
             pending = nil
+            breakPromises("another controller changed the record at the same moment; ask again")
             explain(.record, "another controller changed the record; going on from what is stored")
             recordLoaded(record, now)
         case .recordUnknown(let reason):
             pending = nil
             loaded = false
+            breakPromises("whether the record was written is not known (\(reason)); look at the status, and ask again")
             explain(.record, "the record could not be written: \(reason); reading it again")
             add(.load)
         case .connected(let name): connected(name)
         case .disconnected(let name): update(name) { $0.connected = false }
         case .report(let name, let report): reported(name, report, now)
-        case .refused(let name, let refusal):
-            explain(.refused, "'\(name)' refused '\(refusal.order)' of \(refusal.stamp): \(refusal.reason)")
+        case .refused(let name, let refusal): refused(name, refusal)
+        case .command(let command, let id): hold(command, id)
         case .tick: break
         }
+        answerCommands(now)
         evaluate(now)
         if case .report(let name, let report) = event { answer(name, report, now) }
         defer { actions = [] }
@@ -121,6 +136,7 @@ public struct ClusterMachine: Hashable, Sendable {
         loaded = true
         pending = nil
         record = found
+        stepSince = now
         guard let found else { return }
         if found.phase == .promoting { promotingSince = now }
         if found.phase == .preparing { preparingSince = now }
@@ -136,6 +152,11 @@ public struct ClusterMachine: Hashable, Sendable {
         pending = nil
         let previous = record
         record = stored
+        keepPromises()
+        if stored.request?.step != previous?.request?.step {
+            stepSince = now
+            candidateUnfitSince = nil
+        }
         if let previous, previous.phase != stored.phase { phaseChanged(from: previous.phase, stored, now) }
     }
 
@@ -161,6 +182,10 @@ public struct ClusterMachine: Hashable, Sendable {
         change(&next)
         next.version = record.version.next
         invariant(next.term >= record.term, "the record's term never falls (I2)")
+        invariant(
+            record.phase != .promoting || next.term > record.term || next.primary == record.primary,
+            "with a candidate recorded the only way is forward (R16)"
+        )
         if next.history.count > ClusterRecord.historyLimit { next.history.removeFirst() }
         pending = next
         add(.store(next, replacing: record.version))
@@ -183,6 +208,13 @@ public struct ClusterMachine: Hashable, Sendable {
         }
         notePrimaryPosition(name, report)
         noteReadiness(name, report, now)
+    }
+
+    private mutating func refused(_ name: InstanceName, _ refusal: OrderRefusal) {
+        let text = "\(refusal.order): \(refusal.reason)"
+        guard observation(name)?.lastRefusal != text else { return }
+        update(name) { $0.lastRefusal = text }
+        explain(.refused, "'\(name)' refused '\(refusal.order)' of \(refusal.stamp): \(refusal.reason)")
     }
 
     private mutating func notePrimaryPosition(_ name: InstanceName, _ report: InstanceReport) {
@@ -225,7 +257,9 @@ public struct ClusterMachine: Hashable, Sendable {
         switch record.phase {
         case .forming, .preparing: return false
         case .initializing: return true
-        case .steady, .promoting: return report.state.incarnation == record.primaryIncarnation
+        case .steady, .promoting:
+            if record.isContinued && !report.state.isPrimaryInOffice { return false }
+            return report.state.incarnation == record.primaryIncarnation
         }
     }
 

@@ -5,9 +5,7 @@ extension ClusterMachine {
     mutating func evaluate(_ now: MonotonicInstant) {
         guard loaded, pending == nil else { return }
         guard let record else { return form(now) }
-        let stale = seen.compactMap { one in
-            one.report.flatMap { isAhead($0, record) }.map { "'\(one.spec.name)': \($0)" }
-        }
+        let stale = staleReports(record)
         if !stale.isEmpty {
             return wait(
                 .record,
@@ -23,6 +21,11 @@ extension ClusterMachine {
         case .preparing: prepare(record, now)
         case .promoting: promote(record, now)
         }
+    }
+
+    /// Reports that show that the record is older than the cluster (R1).
+    func staleReports(_ record: ClusterRecord) -> [String] {
+        seen.compactMap { one in one.report.flatMap { isAhead($0, record) }.map { "'\(one.spec.name)': \($0)" } }
     }
 
     // MARK: Birth (R24)
@@ -100,9 +103,10 @@ extension ClusterMachine {
 
     private mutating func keep(_ record: ClusterRecord, _ now: MonotonicInstant) {
         guard let name = record.primary else { return }
-        if let loss = primaryLoss(record, now) { return failOver(record, loss, now) }
+        if let loss = primaryLoss(record, now) { return replacePrimary(record, loss, now) }
         // Whether commits wait is judged below, from what the primary sees.
         if let primary = observation(name), isFresh(primary, now), waiting?.rule != "R12" { waiting = nil }
+        if let request = record.request { return handOver(record, request, now) }
         conclude(record, now)
         if updateMembers(record, now) || changeRules(record, now) { return }
         governPrimary(record, now)
@@ -121,7 +125,8 @@ extension ClusterMachine {
             timeline: record.history.last?.timeline ?? .none,
             why: done.why,
             evidence: done.evidence,
-            phases: done.phases
+            phases: done.phases,
+            isPlanned: done.isPlanned
         )
         lastFailover = summary
         add(.concluded(summary))
@@ -129,9 +134,12 @@ extension ClusterMachine {
 
     private mutating func governPrimary(_ record: ClusterRecord, _ now: MonotonicInstant) {
         guard let name = record.primary, let report = observation(name)?.report else { return }
-        guard report.state.isPrimaryInOffice, report.state.primaryOfTerm == record.term else { return }
+        guard report.state.isPrimaryInOffice else { return }
+        // In office of an earlier term: it is to go on in this one, for which no candidate was recorded (R16).
+        let goesOn = record.isContinued && report.state.primaryOfTerm < record.term
+        guard report.state.primaryOfTerm == record.term || goesOn else { return }
         let changing = record.rules.count > 1 && report.confirmation?.version != record.version
-        guard changing || report.rules != record.rules else { return }
+        guard changing || goesOn || report.readyToHandOver != nil || report.rules != record.rules else { return }
         order(.govern(Governance(rules: record.rules, peers: peers(of: name, record))), to: name, now)
     }
 
@@ -175,11 +183,23 @@ extension ClusterMachine {
     /// Prepared standbys follow at once: with them the new primary opens (R13, R23). Whoever must be rewound first
     /// comes when that is done, or half a second later, since it may be the one that is needed.
     private mutating func mustWait(_ report: InstanceReport, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
-        guard report.state.role == .primary else { return false }
+        // One that answered from its control file needs no rewind: it comes at once if it is the voter that is needed.
+        let isIdle = report.server == .down && report.prepared?.term == record.term
+        guard report.state.role == .primary || isIdle else { return false }
+        if isIdle && isNeededToOpen(report, record, now) { return false }
         if record.phase == .promoting { return true }
         guard let progress, now - progress.mark < .milliseconds(500) else { return false }
         wakeBy(progress.mark + .milliseconds(500))
         return true
+    }
+
+    /// Whether too few of the others follow to admit clients without it (R23).
+    private func isNeededToOpen(_ report: InstanceReport, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
+        let others = seen.filter { one in
+            isFresh(one, now) && one.report?.server == .standby
+                && one.report?.state.incarnation != report.state.incarnation
+        }.compactMap(\.member)
+        return record.rules.contains { rule in rule.voters.filter(others.contains).count < rule.required }
     }
 
     /// Whether a member that does as told still receives nothing, from a primary that is there (R14).

@@ -21,6 +21,13 @@ extension ClusterMachine {
                     age: report.downFor ?? .zero
                 )
             }
+            if record.isContinued, report.state.primaryOfTerm < record.term, !report.state.isPrimaryInOffice {
+                return Loss(
+                    why: "'\(name)' had stopped before it could go on in term \(record.term)",
+                    evidence: ["released term \(report.state.releasedTerm)"],
+                    age: report.downFor ?? .zero
+                )
+            }
             if report.state.incarnation != record.primaryIncarnation {
                 return Loss(
                     why: "'\(name)' no longer holds the data it was primary with",
@@ -58,11 +65,11 @@ extension ClusterMachine {
     // MARK: A new term
 
     mutating func failOver(_ record: ClusterRecord, _ loss: Loss, _ now: MonotonicInstant) {
-        if spec.failoverDisabled {
+        if let standstill = standstill(record) {
             return wait(
                 .waiting,
                 rule: "R18",
-                "automatic failover is disabled: \(loss.why)",
+                "\(standstill), so that nobody is promoted: \(loss.why); `promote` an instance by hand, or `resume`",
                 evidence: loss.evidence
             )
         }
@@ -97,7 +104,14 @@ extension ClusterMachine {
         let held = waiting.flatMap { $0.kind == .backoff ? [$0.text] : nil } ?? []
         waiting = nil
         if progress == nil {
-            var begun = Progress(from: record.primary, why: loss.why, evidence: loss.evidence + held, mark: now)
+            let asked = record.request.map { [loss.why, $0.why] } ?? [loss.why]
+            var begun = Progress(
+                from: record.primary,
+                why: asked.last ?? loss.why,
+                evidence: asked.dropLast() + loss.evidence + held,
+                mark: now,
+                isPlanned: record.request != nil
+            )
             begun.phases.detect = max(0, loss.age.wholeMilliseconds)
             progress = begun
         } else {
@@ -133,8 +147,14 @@ extension ClusterMachine {
         let answered = seen.filter { hasPrepared($0, record, now) }
         let members = answered.compactMap(\.member)
         let ownAnswer = record.primaryMember.map(members.contains) ?? false
+        if givesWay(record, now) { return }
         var nobodyIsEligible = false
-        if ownAnswer || record.rules.allSatisfy({ $0.isMet(by: members) }) {
+        let isMet = ownAnswer || record.rules.allSatisfy { $0.isMet(by: members) }
+        if record.request == nil, let standstill = standstill(record) {
+            wait(.waiting, rule: "R18", "\(standstill), so that nobody is promoted; `promote` one by hand, or `resume`")
+        } else if let awaited = awaited(record, ownAnswer: ownAnswer, now) {
+            wait(.waiting, rule: "R16", "term \(record.term) waits for \(awaited)")
+        } else if isMet || overrides(record, answered, now) {
             switch choose(record, answered, ownAnswer: ownAnswer, now) {
             case .recorded: return
             case .leaseIsAlive: break
@@ -153,9 +173,10 @@ extension ClusterMachine {
         // Standbys that could answer may still never do so: after two seconds everybody is asked for all he has.
         let patience = (preparingSince ?? now) + .seconds(2)
         if now < patience { wakeBy(patience) }
-        for one in seen where !hasPrepared(one, record, now) {
+        for one in seen where !hasPrepared(one, record, now) && !mayGiveWay(one, record, now) {
             // A former primary holds everything it acknowledged: its own answer ends the wait for others (R7, R19).
-            let recover = !enough || nobodyIsEligible || now >= patience
+            let isWanted = record.request?.candidate == one.spec.name
+            let recover = !enough || nobodyIsEligible || now >= patience || isWanted
             order(.prepare(recover: recover), to: one.spec.name, now)
         }
     }
@@ -190,7 +211,7 @@ extension ClusterMachine {
         ownAnswer: Bool,
         _ now: MonotonicInstant
     ) -> Choice {
-        let restsOnLease = record.rules.contains { $0.mode == .async }
+        let restsOnLease = record.request?.acceptsDataLoss == true || record.rules.contains { $0.mode == .async }
         if restsOnLease, !ownAnswer, !leaseIsOver(record, now) { return .leaseIsAlive }
         let ranking = CandidateRanking(
             answered: answered,
@@ -218,7 +239,10 @@ extension ClusterMachine {
         )
         let timeline = highestTimeline(record).next
         let rules = rulesAtPromotion(record, candidate, replacing: old, answered, now)
-        let why = progress?.why ?? "term \(record.term) was begun by an earlier controller"
+        if let wanted = record.request?.candidate, wanted != candidate.name {
+            progress?.why += "; '\(wanted)' could not take over"
+        }
+        let why = progress?.why ?? record.request?.why ?? "term \(record.term) was begun by an earlier controller"
         store {
             $0.phase = .promoting
             $0.primary = candidate.name
@@ -297,6 +321,7 @@ extension ClusterMachine {
             progress?.lap(\.promote, now)
             return store {
                 $0.phase = .steady
+                $0.request = nil
                 $0.history[$0.history.count - 1].forkLSN = result.forkLSN
             }
         }

@@ -41,7 +41,8 @@ extension ClusterMachine {
         )
     }
 
-    private func silence(
+    /// What is suspicious about a primary that reports, and for how long; nil if nothing is.
+    func silence(
         of one: Seen,
         _ report: InstanceReport,
         _ now: MonotonicInstant

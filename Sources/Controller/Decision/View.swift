@@ -18,7 +18,10 @@ extension ClusterMachine {
         if let until = one.leaseUntil, until > now, one.spec.name == record.primary {
             view.leaseRemaining = (until - now).wholeMilliseconds
         }
-        guard let report = one.report else { return view }
+        guard let report = one.report else {
+            view.obstacle = obstacle(one, record, now)?.description ?? ""
+            return view
+        }
         view.incarnation = report.state.incarnation
         view.position = report.status?.position
         view.opened = report.opened && report.state.isPrimaryInOffice
@@ -26,6 +29,7 @@ extension ClusterMachine {
         view.fault = report.fault
         view.serverVersion = report.status?.serverVersion ?? 0
         view.freeBytes = report.freeBytes
+        if one.spec.name != record.primary { view.obstacle = obstacle(one, record, now)?.description ?? "" }
         view.votes = one.member.map(record.newestRule.voters.contains) ?? false
         view.streaming = one.spec.name != record.primary && isFresh(one, now) && isReceiving(report, record)
         let primary = record.primary.flatMap(observation)?.report?.status?.position

@@ -25,6 +25,9 @@ public actor ControllerShell {
     private var machine: ClusterMachine
     private var connections: [InstanceName: ConnectionID] = [:]
     private var timer: Task<Void, Never>?
+    /// Who waits for the answer to which command.
+    private var asked: [UInt64: (connection: ConnectionID, request: UInt64)] = [:]
+    private var lastCommand: UInt64 = 0
 
     /// Takes the record's lock and reads the certificates; does not listen yet.
     ///
@@ -108,8 +111,27 @@ public actor ControllerShell {
             case .refused(let refusal): apply(.refused(instance, refusal))
             }
         case .request(let connection, let id, let request):
-            server.answer(answer(request), to: connection, request: id)
+            if case .command(let verb, let arguments) = request {
+                command(verb, arguments, connection, id)
+            } else {
+                server.answer(answer(request), to: connection, request: id)
+            }
         }
+    }
+
+    /// Puts a command to the machine, which answers it with a reply.
+    private func command(_ verb: String, _ arguments: [String], _ connection: ConnectionID, _ request: UInt64) {
+        let command: ClusterCommand
+        do {
+            command = try ClusterCommand(verb: verb, arguments: arguments)
+        } catch {
+            server.answer(.command(exitCode: 2, text: "\(error)"), to: connection, request: request)
+            return
+        }
+        lastCommand += 1
+        asked[lastCommand] = (connection, request)
+        logger.notice("command", metadata: ["command": "\(verb) \(command.words.arguments.joined(separator: " "))"])
+        apply(.command(command, id: lastCommand))
     }
 
     private func answer(_ request: OperatorRequest) -> OperatorAnswer {
@@ -122,8 +144,7 @@ public actor ControllerShell {
                 return .rejected(reason: "the state could not be encoded")
             }
             return .status(json: String(decoding: json, as: UTF8.self))
-        case .command(let verb, _):
-            return .rejected(reason: "'\(verb)' is not a command of this version")
+        case .command(let verb, _): return .rejected(reason: "'\(verb)' is a command, not a question")
         case .unknown(let kind):
             return .rejected(reason: "\(kind) is not known to this version; upgrade the controller")
         }
@@ -158,6 +179,13 @@ public actor ControllerShell {
             logger.decided(explanation)
             let at = WallClock.milliseconds()
             Task { await note { try await $0.append(explanation, at: at) } }
+        case .reply(let answer, let id):
+            guard let (connection, request) = asked.removeValue(forKey: id) else { break }
+            server.answer(
+                .command(exitCode: answer.ending.rawValue, text: answer.text),
+                to: connection,
+                request: request
+            )
         case .concluded(let summary):
             logger.notice(
                 "change of primary complete",

@@ -69,6 +69,10 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
     public var highestTimeline: Timeline
     /// Oldest first; at most ``historyLimit`` entries.
     public var history: [Primacy]
+    /// A change of primary that somebody asked for; nil if none is under way.
+    public var request: ChangeRequest?
+    /// Why no change of primary begins by itself; nil if nothing keeps it from that (R18).
+    public var pauseReason: String?
 
     /// How many primacies are kept in the record.
     public static let historyLimit = 200
@@ -89,6 +93,14 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
         rules = [.birth(mode)]
         highestTimeline = .none
         history = []
+        request = nil
+        pauseReason = nil
+    }
+
+    /// Whether the recorded primary goes on from an earlier term, in which a change of primary was given up (R16).
+    public var isContinued: Bool {
+        guard phase == .steady, let last = history.last else { return false }
+        return history.dropLast().last?.timeline == last.timeline
     }
 
     /// The recorded primary in its incarnation, once it has one.
@@ -122,6 +134,9 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
         }
         if phase != .forming && phase != .initializing && systemIdentifier == nil {
             found.append("the system identifier is missing")
+        }
+        if let request, request.candidate == primary, request.step != .takeOver, phase == .steady {
+            found.append("a switchover from the primary to itself")
         }
         return found
     }

@@ -34,6 +34,8 @@ public struct ClusterView: Hashable, Sendable, Codable {
         public var serverVersion: Int
         /// Free on the volume of its data; nil if unknown.
         public var freeBytes: UInt64?
+        /// Why it could not be made primary now; empty if it could, or is.
+        public var obstacle: String
 
         /// Creates an instance from its parts.
         public init(name: InstanceName, server: Endpoint, role: String) {
@@ -53,6 +55,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
             fault = ""
             serverVersion = 0
             freeBytes = nil
+            obstacle = ""
         }
     }
 
@@ -80,6 +83,10 @@ public struct ClusterView: Hashable, Sendable, Codable {
     public var lastFailover: FailoverSummary?
     /// Oldest first.
     public var history: [Primacy]
+    /// A change of primary that somebody asked for; nil if none is under way.
+    public var request: ChangeRequest?
+    /// Why no change of primary begins by itself; nil if nothing keeps it from that.
+    public var pauseReason: String?
 
     /// Creates a cluster view from its parts.
     public init(record: ClusterRecord, durability: Durability) {
@@ -95,5 +102,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
         waiting = nil
         lastFailover = nil
         history = record.history
+        request = record.request
+        pauseReason = record.pauseReason
     }
 }

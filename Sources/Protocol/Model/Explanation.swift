@@ -5,6 +5,7 @@ public struct Explanation: Hashable, Sendable, Codable, CustomStringConvertible 
         case birth, evidence, prepare, candidate, promote, opened, follow, rules, waiting, refused, lease, fence,
             release
         case rejoin, fault, record, backoff
+        case switchover, abandoned, pause, byHand
     }
 
     /// What it is about.

@@ -31,6 +31,8 @@ public struct FailoverSummary: Hashable, Sendable, Codable {
     public var evidence: [String]
     /// How long each step took.
     public var phases: PhaseTimes
+    /// Somebody asked for it; nil in a history of an earlier version.
+    public var isPlanned: Bool?
 
     /// Creates a failover summary from its parts.
     public init(
@@ -40,7 +42,8 @@ public struct FailoverSummary: Hashable, Sendable, Codable {
         timeline: Timeline,
         why: String,
         evidence: [String],
-        phases: PhaseTimes
+        phases: PhaseTimes,
+        isPlanned: Bool? = nil
     ) {
         self.term = term
         self.from = from
@@ -49,5 +52,6 @@ public struct FailoverSummary: Hashable, Sendable, Codable {
         self.why = why
         self.evidence = evidence
         self.phases = phases
+        self.isPlanned = isPlanned
     }
 }

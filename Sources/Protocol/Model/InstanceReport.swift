@@ -276,6 +276,8 @@ public struct InstanceReport: Hashable, Sendable, Codable {
     public var promotion: PromotionResult?
     /// Term and primary that a standby was last told to follow and does.
     public var following: Following?
+    /// Record version of the hand-over that a primary was last told of and is ready to stop for (R16).
+    public var readyToHandOver: RecordVersion?
     /// Rules that a primary runs under; empty on a standby.
     public var rules: [Rule]
     /// Whether clients are admitted, proven by a new connection (R23).
@@ -304,6 +306,7 @@ public struct InstanceReport: Hashable, Sendable, Codable {
         confirmation = nil
         promotion = nil
         following = nil
+        readyToHandOver = nil
         rules = []
         opened = false
         activity = ""

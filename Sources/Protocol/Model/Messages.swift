@@ -76,6 +76,8 @@ public struct Order: Hashable, Sendable {
         case follow(FollowPlan)
         /// Be the primary under these rules: names, slots (R12, R23).
         case govern(Governance)
+        /// Checkpoint while clients write on; then, in a second order, stop for good in this term (R16).
+        case handOver(HandOver)
     }
 
     /// Name of the order for logs and refusals.
@@ -86,7 +88,22 @@ public struct Order: Hashable, Sendable {
         case .promote: "promote"
         case .follow: "follow"
         case .govern: "govern"
+        case .handOver: "handOver"
         }
+    }
+}
+
+/// A primary's part in a switchover.
+public struct HandOver: Hashable, Sendable {
+    /// Shut down, cleanly if that ends within `deadline`; else only checkpoint, and say so.
+    public var stops: Bool
+    /// After which a fast shutdown becomes an immediate one.
+    public var deadline: Duration
+
+    /// Creates a hand-over from its parts.
+    public init(stops: Bool, deadline: Duration) {
+        self.stops = stops
+        self.deadline = deadline
     }
 }
 

@@ -38,6 +38,7 @@ extension WireOrder {
         case .promote(let promotion): promote = WirePromotion(promotion)
         case .follow(let plan): follow = WireFollowPlan(plan)
         case .govern(let governance): govern = WireGovernance(governance)
+        case .handOver(let handOver): self.handOver = WireHandOver(handOver)
         }
     }
 
@@ -49,6 +50,7 @@ extension WireOrder {
         case .promote(let promotion): order = .promote(try promotion.model())
         case .follow(let plan): order = .follow(try plan.model())
         case .govern(let governance): order = .govern(try governance.model())
+        case .handOver(let handOver): order = .handOver(handOver.model)
         case nil: return .unknown(kind: unknownKind(unknownFields, of: "order"))
         }
         return .order(Order(stamp: stamp.model, kind: order))
@@ -110,6 +112,16 @@ extension WireFollowPlan {
             discard: hasDiscardIncarnation ? try incarnation(discardIncarnation, "incarnation to discard") : nil
         )
     }
+}
+
+extension WireHandOver {
+    init(_ handOver: HandOver) {
+        self.init()
+        stops = handOver.stops
+        deadlineNs = handOver.deadline.wholeNanoseconds
+    }
+
+    var model: HandOver { HandOver(stops: stops, deadline: .nanoseconds(deadlineNs)) }
 }
 
 extension WireGovernance {

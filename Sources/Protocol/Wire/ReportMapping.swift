@@ -25,6 +25,7 @@ extension WireInstanceReport {
             following.term = followed.term.rawValue
             following.primary = followed.primary.text
         }
+        if let version = report.readyToHandOver { readyToHandOver = version.rawValue }
         rules = report.rules.map(WireRule.init)
         opened = report.opened
         activity = report.activity
@@ -56,6 +57,7 @@ extension WireInstanceReport {
             let primary = try name(following.primary, "followed primary")
             report.following = Following(term: Term(rawValue: following.term), primary: primary)
         }
+        report.readyToHandOver = hasReadyToHandOver ? RecordVersion(rawValue: readyToHandOver) : nil
         report.rules = try ClusterProtocol.rules(rules)
         report.opened = opened
         report.activity = activity

@@ -9,6 +9,7 @@ extension World {
         trace("--- no faults from here on ---")
         network.heal()
         startController()
+        resumeAutomation()
         for host in hosts {
             if !host.isOn { powerOn(host) }
             if host.isPaused { wake(host) }

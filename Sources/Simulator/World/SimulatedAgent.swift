@@ -155,6 +155,7 @@ extension World {
         case .applyRules(let id, let work): applyRules(host, agent, id, work)
         case .openClients(let id): openClients(host, agent, id)
         case .checkpoint: checkpoint(host)
+        case .checkpointFirst(let id): checkpointFirst(host, agent, id)
         case .initialize(let id): initialize(host, agent, id)
         case .clone(let id, let upstream): clone(host, agent, id, upstream)
         case .rewind(let id, let upstream): rewind(host, agent, id, upstream)

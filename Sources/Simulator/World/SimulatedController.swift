@@ -85,6 +85,7 @@ extension World {
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
             trace("controller: \(explanation)")
+        case .reply(let answer, let id): trace("controller replies to \(id): \(answer.ending), \(answer.text)")
         case .concluded(let summary): trace("controller concludes: \(summary.to) is primary of term \(summary.term)")
         }
     }

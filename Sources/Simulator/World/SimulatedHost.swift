@@ -50,6 +50,8 @@ final class ServerProcesses {
     var senders: [ReplicationLink] = []
     /// Its answer to `prepare` was given: nothing may reach it until it is told whom to follow.
     var hasAnswered = false
+    /// A fast shutdown was begun: no session is left, and none is admitted.
+    var isShuttingDown = false
     var isGone = false
 
     init(number: Int, folder: DataFolder) {
@@ -59,7 +61,7 @@ final class ServerProcesses {
     }
 
     var isPrimary: Bool { mode == .primary }
-    var answersQueries: Bool { mode != .starting && !isFrozen && !postmasterIsDead && !isGone }
+    var answersQueries: Bool { mode != .starting && !isFrozen && !postmasterIsDead && !isGone && !isShuttingDown }
 }
 
 /// One replication connection; either end can be gone without the other knowing.

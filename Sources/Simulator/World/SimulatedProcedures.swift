@@ -221,6 +221,16 @@ extension World {
         checkOpening(host, server)
     }
 
+    func checkpointFirst(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
+        later(host, agent, id, 30_000...1_000_000) { world in
+            guard let server = host.server, server.isPrimary, server.answersQueries else {
+                return world.complete(id, .failed("the server does not answer"), host, agent)
+            }
+            server.folder.isCheckpointed = true
+            world.complete(id, .checkpointed, host, agent)
+        }
+    }
+
     func checkpoint(_ host: Host) {
         guard let server = host.server else { return }
         soon(30_000...500_000) { world in

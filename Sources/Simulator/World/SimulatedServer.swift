@@ -123,13 +123,41 @@ extension World {
                 world.on(host) { if !server.isFrozen { $0.endServer(host, server, "immediate shutdown") } }
             }
         case .fast:
-            soon(40_000...500_000) { world in
-                world.on(host) { world in
-                    guard !server.isFrozen, !server.isGone else { return }
-                    server.folder.flushed = server.folder.records.count
-                    server.folder.shutDownCleanly = true
-                    world.endServer(host, server, "fast shutdown")
+            soon(5_000...80_000) { world in
+                world.on(host) { world in if !server.isFrozen { world.shutDown(host, server) } }
+            }
+        }
+    }
+
+    /// Sessions end first; then the shutdown checkpoint is the last record; then senders drain.
+    private func shutDown(_ host: Host, _ server: ServerProcesses) {
+        guard !server.isGone, !server.isShuttingDown else { return }
+        server.isShuttingDown = true
+        server.gateIsOpen = false
+        server.hasSessions = false
+        server.pending = []
+        soon(20_000...400_000) { world in
+            world.on(host) { world in
+                guard !server.isGone, !server.isFrozen else { return }
+                let folder = server.folder
+                if server.isPrimary {
+                    folder.records.append(world.newRecord(timeline: folder.timeline, after: folder.insertEnd))
                 }
+                folder.flushed = folder.records.count
+                folder.shutDownCleanly = true
+                for link in server.senders { world.pump(link) }
+                world.drain(host, server)
+            }
+        }
+    }
+
+    private func drain(_ host: Host, _ server: ServerProcesses) {
+        soon(1000...10_000) { world in
+            world.on(host) { world in
+                guard !server.isGone else { return }
+                let isDone = server.senders.allSatisfy { !$0.senderIsAlive || $0.acknowledged >= server.folder.flushed }
+                guard isDone, !server.isFrozen else { return world.drain(host, server) }
+                world.endServer(host, server, "fast shutdown")
             }
         }
     }

@@ -78,6 +78,7 @@ final class World {
         for host in hosts { after(random.number(0...Time.milliseconds(300))) { $0.startAgent(host) } }
         scheduleClients()
         scheduleFaults()
+        scheduleOperator()
         after(plan.safetySpan) { $0.heal() }
         while violation == nil, !isDone, let (moment, step) = queue.removeFirst() {
             now = moment

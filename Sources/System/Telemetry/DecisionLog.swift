@@ -18,6 +18,7 @@ extension Explanation.Kind {
         switch self {
         case .fault, .fence, .backoff: .warning
         case .refused, .follow, .lease, .rules: .info
+        case .switchover, .abandoned, .pause, .byHand: .notice
         case .birth, .evidence, .prepare, .candidate, .promote, .opened, .waiting, .release, .rejoin, .record: .notice
         }
     }

@@ -17,12 +17,12 @@ struct AdmissionTests {
         let kinds: [Order.Kind] = [
             .initialize(Initialization(rules: [], members: [])), .prepare(recover: false),
             .promote(Promotion(timeline: .first, rules: [], peers: [], history: [])), .follow(plan),
-            .govern(Governance(rules: [], peers: [])),
+            .govern(Governance(rules: [], peers: [])), .handOver(HandOver(stops: true, deadline: .seconds(5))),
         ]
         for kind in kinds {
             // A new kind does not compile until it is here, and fails until it has rows.
             switch kind {
-            case .initialize, .prepare, .promote, .follow, .govern: break
+            case .initialize, .prepare, .promote, .follow, .govern, .handOver: break
             }
         }
         return kinds.map { Order(stamp: .none, kind: $0) }

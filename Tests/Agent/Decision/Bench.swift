@@ -114,7 +114,7 @@ extension [InstanceAction] {
             case .promote: "promote"
             case .applyRules: "rules"
             case .openClients: "open"
-            case .checkpoint: "checkpoint"
+            case .checkpoint, .checkpointFirst: "checkpoint"
             case .initialize: "initialize"
             case .clone: "clone"
             case .rewind: "rewind"

@@ -12,6 +12,11 @@ struct Desk {
     var log: [String] = []
     var waits: [String] = []
     var leases: [String] = []
+    /// Answers to commands, as `refused: because`.
+    var replies: [String] = []
+    /// What was explained: kind, rule and words.
+    var told: [Explanation] = []
+    var lastCommand: UInt64 = 0
 
     init(_ durability: Durability, _ names: [String], failoverDisabled: Bool = false) throws {
         let instances = try names.map { text in
@@ -80,7 +85,10 @@ struct Desk {
                 log.append("\(order.name) \(name)")
                 if case .prepare(recover: true) = order.kind { log.append("recover \(name)") }
             case .answer(let answer, let name): if answer.lease != nil { leases.append(name.text) }
-            case .explain(let explanation): waits.append(explanation.rule)
+            case .explain(let explanation):
+                waits.append(explanation.rule)
+                told.append(explanation)
+            case .reply(let answer, _): replies.append("\(answer.ending): \(answer.text)")
             case .load: log.append("load")
             case .concluded(let summary): log.append("concluded \(summary.to)")
             }
@@ -159,5 +167,53 @@ struct Desk {
         try report(text, at: end, timeline: timeline) { report in
             report.prepared = PreparedAnswer(term: Term(rawValue: term), position: position)
         }
+    }
+
+    /// The primary, with those standbys streaming from it.
+    mutating func reportPrimary(
+        _ text: String,
+        term: UInt64 = 1,
+        at end: UInt64 = 1000,
+        streamingTo standbys: [String],
+        _ change: (inout InstanceReport) -> Void = { _ in }
+    ) throws {
+        let senders = try standbys.map { standby in
+            SenderStatus(
+                applicationName: try member(standby).applicationName,
+                usesOwnSlot: true,
+                state: "streaming",
+                flushLSN: LSN(rawValue: end)
+            )
+        }
+        try reportPrimary(text, term: term, at: end) { report in
+            report.status?.senders = senders
+            change(&report)
+        }
+    }
+
+    /// A former primary that shut down cleanly and answers from its control file.
+    mutating func reportShutDown(_ text: String, released: UInt64, prepared term: UInt64, at end: UInt64) throws {
+        let position = WALPosition(timeline: .first, lsn: LSN(rawValue: end))
+        try report(text) { report in
+            report.state.primaryOfTerm = Term(rawValue: released)
+            report.state.releasedTerm = Term(rawValue: released)
+            report.server = .down
+            report.status = nil
+            report.prepared = PreparedAnswer(term: Term(rawValue: term), position: position)
+        }
+    }
+
+    mutating func ask(_ command: ClusterCommand) {
+        lastCommand += 1
+        tell(.command(command, id: lastCommand))
+    }
+
+    mutating func askSwitchover(to text: String? = nil, isDryRun: Bool = false) {
+        ask(.switchover(to: text.flatMap { InstanceName($0) }, by: "an operator", isDryRun: isDryRun))
+    }
+
+    mutating func askPromotion(of text: String, accepts: Bool = false) throws {
+        let name = try #require(InstanceName(text))
+        ask(.promote(name, acceptsDataLoss: accepts, isDryRun: false))
     }
 }

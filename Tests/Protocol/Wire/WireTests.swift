@@ -55,6 +55,7 @@ private func fullReport() throws -> InstanceReport {
         forkLSN: LSN(rawValue: 16)
     )
     report.following = Following(term: Term(rawValue: 7), primary: try #require(InstanceName("b")))
+    report.readyToHandOver = RecordVersion(rawValue: 40)
     report.rules = [Rule(voters: [try member("b", "00000001")], required: 1, mode: .required)]
     report.opened = true
     report.activity = "cloning: 120 of 300 MB"
@@ -138,6 +139,8 @@ struct WireTests {
             .promote(Promotion(timeline: Timeline(rawValue: 9), rules: rules, peers: [a], history: history)),
             .follow(plan),
             .govern(Governance(rules: rules, peers: [a, b])),
+            .handOver(HandOver(stops: false, deadline: .zero)),
+            .handOver(HandOver(stops: true, deadline: .milliseconds(4500))),
         ]
         for kind in kinds {
             let frame = ServerFrame.controller(.order(Order(stamp: stamp, kind: kind)))

@@ -1060,6 +1060,15 @@ nonisolated struct WireInstanceReport: @unchecked Sendable {
     set {_uniqueStorage()._rules = newValue}
   }
 
+  var readyToHandOver: UInt64 {
+    get {_storage._readyToHandOver ?? 0}
+    set {_uniqueStorage()._readyToHandOver = newValue}
+  }
+  /// Returns true if `readyToHandOver` has been explicitly set.
+  var hasReadyToHandOver: Bool {_storage._readyToHandOver != nil}
+  /// Clears the value of `readyToHandOver`. Subsequent reads from it will return its default value.
+  mutating func clearReadyToHandOver() {_uniqueStorage()._readyToHandOver = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1181,6 +1190,14 @@ nonisolated struct WireOrder: Sendable {
     set {kind = .govern(newValue)}
   }
 
+  var handOver: WireHandOver {
+    get {
+      if case .handOver(let v)? = kind {return v}
+      return WireHandOver()
+    }
+    set {kind = .handOver(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -1189,6 +1206,7 @@ nonisolated struct WireOrder: Sendable {
     case promote(WirePromotion)
     case follow(WireFollowPlan)
     case govern(WireGovernance)
+    case handOver(WireHandOver)
 
   }
 
@@ -1336,6 +1354,20 @@ nonisolated struct WireFollowPlan: Sendable {
 
   fileprivate var _server: WireEndpoint? = nil
   fileprivate var _discardIncarnation: String? = nil
+}
+
+nonisolated struct WireHandOver: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var stops: Bool = false
+
+  var deadlineNs: Int64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
 }
 
 nonisolated struct WireGovernance: Sendable {
@@ -2789,7 +2821,7 @@ nonisolated extension WireFollowing: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".InstanceReport"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0")
 
   fileprivate class _StorageClass {
     var _sequence: UInt64 = 0
@@ -2810,6 +2842,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
     var _freeBytes: UInt64? = nil
     var _fault: String = String()
     var _rules: [WireRule] = []
+    var _readyToHandOver: UInt64? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2838,6 +2871,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       _freeBytes = source._freeBytes
       _fault = source._fault
       _rules = source._rules
+      _readyToHandOver = source._readyToHandOver
     }
   }
 
@@ -2874,6 +2908,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         case 16: try { try decoder.decodeSingularUInt64Field(value: &_storage._freeBytes) }()
         case 17: try { try decoder.decodeSingularStringField(value: &_storage._fault) }()
         case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._rules) }()
+        case 40: try { try decoder.decodeSingularUInt64Field(value: &_storage._readyToHandOver) }()
         default: break
         }
       }
@@ -2940,6 +2975,9 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       if !_storage._rules.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._rules, fieldNumber: 18)
       }
+      try { if let v = _storage._readyToHandOver {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 40)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2967,6 +3005,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._freeBytes != rhs_storage._freeBytes {return false}
         if _storage._fault != rhs_storage._fault {return false}
         if _storage._rules != rhs_storage._rules {return false}
+        if _storage._readyToHandOver != rhs_storage._readyToHandOver {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3066,7 +3105,7 @@ nonisolated extension WireReportAnswer: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Order"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stamp\0\u{1}initialize\0\u{1}prepare\0\u{1}promote\0\u{1}follow\0\u{1}govern\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stamp\0\u{1}initialize\0\u{1}prepare\0\u{1}promote\0\u{1}follow\0\u{1}govern\0\u{4}\"hand_over\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3140,6 +3179,19 @@ nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.kind = .govern(v)
         }
       }()
+      case 40: try {
+        var v: WireHandOver?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .handOver(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .handOver(v)
+        }
+      }()
       default: break
       }
     }
@@ -3173,6 +3225,10 @@ nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .govern?: try {
       guard case .govern(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case .handOver?: try {
+      guard case .handOver(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
     }()
     case nil: break
     }
@@ -3459,6 +3515,41 @@ nonisolated extension WireFollowPlan: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.history != rhs.history {return false}
     if lhs.peers != rhs.peers {return false}
     if lhs._discardIncarnation != rhs._discardIncarnation {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHandOver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".HandOver"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stops\0\u{3}deadline_ns\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.stops) }()
+      case 2: try { try decoder.decodeSingularSInt64Field(value: &self.deadlineNs) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.stops != false {
+      try visitor.visitSingularBoolField(value: self.stops, fieldNumber: 1)
+    }
+    if self.deadlineNs != 0 {
+      try visitor.visitSingularSInt64Field(value: self.deadlineNs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireHandOver, rhs: WireHandOver) -> Bool {
+    if lhs.stops != rhs.stops {return false}
+    if lhs.deadlineNs != rhs.deadlineNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,0 +1,216 @@
+import ClusterModel
+
+/// A command that waits for the end of a write.
+struct HeldCommand: Hashable, Sendable {
+    let id: UInt64
+    let command: ClusterCommand
+}
+
+/// An answer that becomes true when the pending write takes effect.
+struct PromisedReply: Hashable, Sendable {
+    let id: UInt64
+    let answer: CommandAnswer
+}
+
+/// What people ask: answered once each, with what was done or why it was refused.
+extension ClusterMachine {
+    /// How many commands may wait.
+    static let heldCommandLimit = 16
+
+    mutating func hold(_ command: ClusterCommand, _ id: UInt64) {
+        guard heldCommands.count < Self.heldCommandLimit else {
+            return reply(id, .failed, "too many commands wait for the record to be written; ask again")
+        }
+        heldCommands.append(HeldCommand(id: id, command: command))
+    }
+
+    /// Takes what was held, as long as no write is under way.
+    mutating func answerCommands(_ now: MonotonicInstant) {
+        while pending == nil, !heldCommands.isEmpty {
+            let next = heldCommands.removeFirst()
+            take(next.command, next.id, now)
+        }
+    }
+
+    mutating func keepPromises() {
+        for promised in promisedReplies { add(.reply(promised.answer, to: promised.id)) }
+        promisedReplies = []
+    }
+
+    mutating func breakPromises(_ reason: String) {
+        for promised in promisedReplies { reply(promised.id, .failed, reason) }
+        promisedReplies = []
+    }
+
+    private mutating func take(_ command: ClusterCommand, _ id: UInt64, _ now: MonotonicInstant) {
+        guard loaded, let record, record.phase != .forming, record.phase != .initializing else {
+            return reply(id, .failed, "the cluster is not made yet, or its record not read; wait and ask again")
+        }
+        guard staleReports(record).isEmpty else {
+            return reply(
+                id,
+                .refused,
+                "the record is older than the cluster (R1): restore a newer copy of it first"
+            )
+        }
+        switch command {
+        case .pause(let reason): pause(record, reason, id)
+        case .resume: resume(record, id)
+        case .abandon: abandon(record, id, now)
+        case .switchover(let target, let by, let isDryRun):
+            answerSwitchover(to: target, by: by, isDryRun: isDryRun, record, id, now)
+        case .promote(let name, let accepts, let isDryRun):
+            answerPromotion(of: name, accepts: accepts, isDryRun: isDryRun, record, id, now)
+        }
+    }
+
+    // MARK: Pause (R18)
+
+    private mutating func pause(_ record: ClusterRecord, _ reason: String, _ id: UInt64) {
+        let text = reason.isEmpty ? "asked for by an operator" : reason
+        if record.pauseReason == text { return reply(id, .done, "paused already: \(text)") }
+        explain(.pause, rule: "R18", "paused: no change of primary begins by itself", evidence: [text])
+        store { $0.pauseReason = text }
+        promise(
+            id,
+            "Paused: no change of primary begins by itself. Leases and fencing go on; a switchover and a promotion by "
+                + "hand work. Go on with `resume`."
+        )
+    }
+
+    private mutating func resume(_ record: ClusterRecord, _ id: UInt64) {
+        guard record.pauseReason != nil else {
+            let other = spec.failoverDisabled ? ", but failover.isDisabled is set in the configuration" : ""
+            return reply(id, .done, "It is not paused\(other).")
+        }
+        explain(.pause, rule: "R18", "resumed: automation goes on")
+        store { $0.pauseReason = nil }
+        promise(id, "Resumed: automation goes on.")
+    }
+
+    /// Why no change of primary begins by itself; nil if nothing keeps it from that.
+    func standstill(_ record: ClusterRecord) -> String? {
+        if spec.failoverDisabled { return "automatic failover is disabled in the configuration" }
+        return record.pauseReason.map { "automation is paused (\($0))" }
+    }
+
+    // MARK: Abandoning (R16)
+
+    private mutating func abandon(_ record: ClusterRecord, _ id: UInt64, _ now: MonotonicInstant) {
+        guard record.phase != .promoting else {
+            return refuse(
+                id,
+                "R16",
+                "'\(record.primary?.text ?? "")' is recorded as the candidate of term \(record.term): the only way is forward"
+            )
+        }
+        guard record.phase == .preparing || record.request != nil else {
+            return reply(id, .failed, "no change of primary is under way: there is nothing to abandon")
+        }
+        guard let primary = record.primary.flatMap(observation), canGoOn(primary, record, now) else {
+            return refuse(
+                id,
+                "R16",
+                "'\(record.primary?.text ?? "")' has stopped, or does not answer: it cannot go on in place"
+            )
+        }
+        giveUp(record, "an operator abandoned it")
+        promise(id, "Abandoned: '\(primary.spec.name)' goes on as primary.")
+    }
+
+    // MARK: Switchover (R16)
+
+    private mutating func answerSwitchover(
+        to target: InstanceName?,
+        by: String,
+        isDryRun: Bool,
+        _ record: ClusterRecord,
+        _ id: UInt64,
+        _ now: MonotonicInstant
+    ) {
+        let plan: SwitchoverPlan
+        switch planSwitchover(to: target, record, now) {
+        case .failure(let refusal):
+            let text = isDryRun ? "would be refused: \(refusal.text)" : refusal.text
+            guard refusal.isHarmful, !isDryRun else {
+                return reply(id, refusal.isHarmful ? .refused : .usage, text)
+            }
+            return refuse(id, refusal.rule, text, evidence: refusal.evidence)
+        case .success(let found): plan = found
+        }
+        if isDryRun { return reply(id, .done, plan.story(record)) }
+        let why = "switchover from '\(plan.primary)' to '\(plan.candidate)', asked for by \(by)"
+        explain(.switchover, rule: "R16", why, evidence: plan.evidence)
+        store { $0.request = ChangeRequest(candidate: plan.candidate, step: .checkpoint, why: why) }
+        promise(id, "Switchover from '\(plan.primary)' to '\(plan.candidate)' has begun.")
+    }
+
+    // MARK: Promotion by hand (R18, R19)
+
+    private mutating func answerPromotion(
+        of name: InstanceName,
+        accepts: Bool,
+        isDryRun: Bool,
+        _ record: ClusterRecord,
+        _ id: UInt64,
+        _ now: MonotonicInstant
+    ) {
+        let losses: [String]
+        switch assessPromotion(of: name, record, now) {
+        case .failure(let refusal):
+            let text = isDryRun ? "would be refused: \(refusal.text)" : refusal.text
+            guard refusal.isHarmful, !isDryRun else {
+                return reply(id, refusal.isHarmful ? .refused : .usage, text)
+            }
+            return refuse(id, refusal.rule, text, evidence: refusal.evidence)
+        case .success(let found): losses = found
+        }
+        guard losses.isEmpty || accepts else {
+            let text =
+                "promoting '\(name)' could lose acknowledged commits: \(losses.joined(separator: "; ")); wait for the "
+                + "missing members, or accept that with --accept-data-loss"
+            if isDryRun { return reply(id, .refused, "would be refused: " + text) }
+            return refuse(id, "R19", text, evidence: losses)
+        }
+        let price = losses.isEmpty ? "nothing acknowledged is lost" : "may be lost: \(losses.joined(separator: "; "))"
+        if isDryRun { return reply(id, .done, "'\(name)' would be promoted: \(price)") }
+        let why = "an operator promotes '\(name)' by hand" + (losses.isEmpty ? "" : " and accepts the loss of data")
+        explain(.byHand, rule: losses.isEmpty ? "R18" : "R19", why, evidence: losses)
+        waiting = nil
+        if progress == nil {
+            progress = Progress(from: record.primary, why: why, evidence: losses, mark: now, isPlanned: true)
+        } else {
+            progress?.evidence += [why] + losses
+        }
+        let request = ChangeRequest(
+            candidate: name,
+            step: .takeOver,
+            acceptsDataLoss: accepts && !losses.isEmpty,
+            why: why
+        )
+        store {
+            $0.request = request
+            if record.phase == .steady {
+                $0.term = record.term.next
+                $0.phase = .preparing
+            }
+        }
+        promise(id, "Promotion of '\(name)' has begun: \(price).")
+    }
+
+    // MARK: Answers
+
+    private mutating func reply(_ id: UInt64, _ ending: CommandAnswer.Ending, _ text: String) {
+        add(.reply(CommandAnswer(ending, text), to: id))
+    }
+
+    /// Refuses for safety; for the history, too.
+    private mutating func refuse(_ id: UInt64, _ rule: String, _ text: String, evidence: [String] = []) {
+        explain(.refused, rule: rule, "a command was refused: \(text)", evidence: evidence)
+        reply(id, .refused, text)
+    }
+
+    private mutating func promise(_ id: UInt64, _ text: String) {
+        promisedReplies.append(PromisedReply(id: id, answer: CommandAnswer(.done, text)))
+    }
+}
