@@ -103,6 +103,7 @@ extension InstanceMachine {
         if let refusal = row?.refusal { return refuse(order, refusal) }
         if let refusal = specialRefusal(order, situation) { return refuse(order, refusal) }
         let termRises = order.stamp.term > state.promised.term
+        if order.stamp.version > state.promised.version { awaitsConfirmation = true }
         // A promise of a higher term ends whatever the lower one had under way (R1, R6).
         if termRises { newTerm(order.stamp.term) }
         persist { $0.promised = order.stamp }
@@ -167,7 +168,10 @@ extension InstanceMachine {
             }
             goal = .follow(plan)
             prepared = nil
-        case .govern(let governance): goal = .govern(governance, version: order.stamp.version)
+        case .govern(let governance):
+            // What the record holds decides what extends a lease, also for the agent after this one (R10).
+            persist { $0.rules = governance.rules }
+            goal = .govern(governance, version: order.stamp.version)
         }
         goalTerm = order.stamp.term
     }

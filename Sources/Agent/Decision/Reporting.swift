@@ -18,7 +18,7 @@ extension InstanceMachine {
         report.promotion = promotion
         report.following = following
         report.rules = state.isPrimaryInOffice ? rules : []
-        report.opened = opened
+        report.opened = isRouted
         report.activity = activity
         report.downFor = phase == .down ? downSince.map { now - $0 } : nil
         report.isReady = isReady
