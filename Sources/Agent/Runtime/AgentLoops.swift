@@ -161,14 +161,16 @@ extension AgentShell {
             let life = life
             let begunAt = MonotonicInstant.now
             do {
-                try await adapter.heartbeat { end in
-                    if life == self.life { self.apply(.beaten(end, begunAt: begunAt)) }
-                }
+                try await adapter.heartbeat { end in await self.beaten(end, begunAt, life) }
                 // Those that rely on it see it at their next look; without a leader that must not be long.
                 if machine.reliesOnVoters(at: .now) { pollNow.raise() }
             } catch {
                 logger.info("heartbeat", metadata: [LogKey.reason: "\(error)"])
             }
         }
+    }
+
+    private func beaten(_ end: LSN, _ begunAt: MonotonicInstant, _ life: Int) {
+        if life == self.life { apply(.beaten(end, begunAt: begunAt)) }
     }
 }
