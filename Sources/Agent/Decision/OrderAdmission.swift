@@ -103,7 +103,7 @@ extension InstanceMachine {
         if let refusal = row?.refusal { return refuse(order, refusal) }
         if let refusal = specialRefusal(order, situation) { return refuse(order, refusal) }
         let termRises = order.stamp.term > state.promised.term
-        if order.stamp.version > state.promised.version { awaitsConfirmation = true }
+        if case .govern = order.kind, order.stamp.version > state.promised.version { awaitsConfirmation = true }
         // A promise of a higher term ends whatever the lower one had under way (R1, R6).
         if termRises { newTerm(order.stamp.term) }
         persist { $0.promised = order.stamp }

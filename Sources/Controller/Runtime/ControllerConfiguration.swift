@@ -24,9 +24,9 @@ public struct ControllerConfiguration: Sendable {
     /// Scalar keys, each of which is also a flag and an environment variable.
     public static let scalarKeys = [
         "cluster", "durability", "synchronousStandbys", "listen", "advertise", "certificates", "recordFile",
-        "historyFile", "maximumLagOnFailover", "failover.isDisabled", "logLevel", "timings.reportInterval", "timings.leaseDuration",
-        "timings.fenceBudget", "timings.promotionTimeout", "timings.rebuildAfter", "timings.voterPatience",
-        "timings.repeatedFailoverDelay", "timings.hangTimeout",
+        "historyFile", "maximumLagOnFailover", "failover.isDisabled", "logLevel", "timings.reportInterval",
+        "timings.leaseDuration", "timings.fenceBudget", "timings.promotionTimeout", "timings.rebuildAfter",
+        "timings.voterPatience", "timings.repeatedFailoverDelay", "timings.hangTimeout",
     ]
 
     /// Reads and checks a configuration.
