@@ -17,6 +17,7 @@ struct LocalClusterTests {
             postgresBin: "/usr/lib/postgresql/15/bin",
             account: "postgres",
             controllerPort: 15435,
+            furtherControllerPorts: nil,
             instances: try names.enumerated().map { index, name in
                 ClusterFile.Instance(name: try #require(InstanceName(name)), port: UInt16(15432 + index))
             },

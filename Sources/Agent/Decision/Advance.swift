@@ -37,6 +37,7 @@ extension InstanceMachine {
     /// Stops a primary before its lease ends (R3); the launcher's own timer does the same without us (R21).
     private mutating func fence(_ now: MonotonicInstant) {
         guard state.isPrimaryInOffice, armed || serverIsPrimary, phase != .down else { return }
+        if holdOut(now) { return }
         guard let lease else {
             explain(.fence, rule: "R3", "a primary without a lease is stopped")
             return stop(.immediate)
@@ -160,6 +161,7 @@ extension InstanceMachine {
         persist {
             $0.role = .primary
             $0.primaryOfTerm = $0.promised.term
+            $0.rules = promotion.rules
         }
         arm()
         explain(
@@ -201,7 +203,7 @@ extension InstanceMachine {
         let newest = governance.rules.last ?? .birth(.required)
         if confirmation?.version != version {
             // Only a change under way needs the names' full proof; afterwards they are in force already.
-            guard let status else { return }
+            guard let status, mayConfirm(governance.rules, now) else { return }
             if governance.rules.count > 1 || status.synchronousNames != newest.synchronousStandbyNames {
                 let id = begin(.applyRules(version: version, rules: governance.rules))
                 // Any of the older rules may be the one that the server runs under.
@@ -221,6 +223,7 @@ extension InstanceMachine {
                 )
             }
             confirmation = RuleConfirmation(version: version, barrier: status.insertLSN)
+            awaitsConfirmation = false
             add(.report)
         }
         rules = governance.rules

@@ -23,6 +23,7 @@ extension InstanceMachine {
         case (.applyRules(let version, let rules), .rulesApplied(let barrier)):
             self.rules = rules
             confirmation = RuleConfirmation(version: version, barrier: barrier)
+            awaitsConfirmation = false
             explain(.rules, rule: "R12", "the names of record version \(version) are in force from \(barrier) on")
         case (.open, .opened):
             opened = true
@@ -130,10 +131,12 @@ extension InstanceMachine {
 
     private mutating func initialized(_ incarnation: Incarnation, _ number: SystemIdentifier) {
         directory = .present(number)
+        let rules: [Rule] = if case .initialize(let plan) = goal { plan.rules } else { [] }
         persist {
             $0.role = .primary
             $0.incarnation = incarnation
             $0.primaryOfTerm = $0.promised.term
+            $0.rules = rules
         }
         explain(.birth, rule: "R24", "the first data directory is made: system identifier \(number)")
     }

@@ -1,4 +1,4 @@
-import ClusterModel
+public import ClusterModel
 
 /// What the shell asks the machine about its own loops; no decision rests on these.
 extension InstanceMachine {
@@ -27,6 +27,9 @@ extension InstanceMachine {
 
     /// Out of recovery and in office: heartbeats make sense (R22).
     public var isPrimaryUp: Bool { phase == .up && state.isPrimaryInOffice && status?.inRecovery == false }
+
+    /// No leader grants a lease: what the voters have flushed is worth a look more often (R10).
+    public func reliesOnVoters(at now: MonotonicInstant) -> Bool { isPrimaryUp && isLeaderless(now) }
 
     /// Whether the outcome of that action would be ignored.
     public func awaitsNothing(of id: ActionID) -> Bool {

@@ -72,6 +72,8 @@ public enum InstanceEvent: Hashable, Sendable {
     case observed(ServerStatus)
     /// A poll missed its deadline.
     case unobserved
+    /// A heartbeat was written that ends there; the moment, on the own clock, is from *before* its writing (R22).
+    case beaten(LSN, begunAt: MonotonicInstant)
     /// Exit code of `pg_isready`: 0 accepting, 1 rejecting, 2 no answer, 3 no attempt.
     case readiness(Int)
     /// The postmaster is gone; stragglers are being ended.

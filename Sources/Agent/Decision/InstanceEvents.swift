@@ -14,6 +14,7 @@ extension InstanceMachine {
         goal = .wait
         retryAt = nil
         discarding = false
+        awaitsConfirmation = false
         let promised = state.promised
         state = found ?? InstanceState()
         // What was promised in this process's life stands even if the file says less.
@@ -74,7 +75,9 @@ extension InstanceMachine {
     }
 
     mutating func answered(_ answer: ReportAnswer, _ sentAt: MonotonicInstant, _ now: MonotonicInstant) {
-        guard let duration = answer.lease, isCurrentGrant(answer) else { return }
+        let isGrant = answer.lease != nil && isCurrentGrant(answer)
+        heardLeader(answer, sentAt, granted: isGrant)
+        guard let duration = answer.lease, isGrant else { return }
         // The grant is the controller's word on duration; never take more than was configured here.
         let end = sentAt + min(duration, configuration.timings.leaseDuration)
         if let lease, lease.term == answer.stamp.term, lease.end >= end { return }
@@ -107,6 +110,7 @@ extension InstanceMachine {
         }
         rejoined(status)
         if !status.inRecovery && !state.isPrimaryInOffice { foundRoguePrimary(status) }
+        extendByVoters(now)
         if status.inRecovery || !status.clientsAdmitted { return }
         // An agent that came back to an opened primary keeps it open: R23 was met before it opened.
         if state.isPrimaryInOffice && work == nil { opened = true }
@@ -188,6 +192,9 @@ extension InstanceMachine {
         openingLSN = nil
         needsReplay = true
         armed = false
+        forgetLapse()
+        beats = []
+        deniedAt = nil
         stopped = nil
         cutPosition = nil
         rules = []

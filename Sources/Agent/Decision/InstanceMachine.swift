@@ -78,6 +78,20 @@ public struct InstanceMachine: Hashable, Sendable {
     var lease: Lease?
     /// Whether the launcher holds a lease timer for the running server.
     var armed = false
+    /// Until when the launcher was told to let a primary run that goes on without a lease (R2, R10).
+    var heldUntil: MonotonicInstant?
+    /// Runs on without a lease and without k voters: off the route, its commits wait (R10).
+    var lapsed = false
+    /// Rules were told that this primary has not confirmed yet, in this or an earlier life of its agent (R12).
+    var awaitsConfirmation = false
+    /// Heartbeats that may yet extend the lease, oldest first (R10).
+    var beats: [Heartbeat] = []
+    /// When the report was sent that a leader granted a lease on last.
+    var grantedAt: MonotonicInstant?
+    /// When the report was sent that a leader last answered without granting; nil once it granted again.
+    var deniedAt: MonotonicInstant?
+    /// Highest term that a leader named in an answer.
+    var seenTerm: Term = .none
 
     var status: ServerStatus?
     var statusAt: MonotonicInstant?
@@ -140,6 +154,7 @@ public struct InstanceMachine: Hashable, Sendable {
         case .answered(let answer, let sentAt): answered(answer, sentAt, now)
         case .observed(let status): observed(status, now)
         case .unobserved: if phase == .up { missedPolls += 1 }
+        case .beaten(let end, let begunAt): beaten(end, begunAt)
         case .readiness(let code): isReady = code
         case .postmasterExited: if downSince == nil { downSince = now }
         case .serverDown: serverDown(now)
@@ -158,7 +173,8 @@ public struct InstanceMachine: Hashable, Sendable {
     public func wakeAt(after now: MonotonicInstant) -> MonotonicInstant? {
         var moments: [MonotonicInstant] = []
         if let lease, state.isPrimaryInOffice, phase != .down {
-            moments += [lease.end - configuration.timings.fenceBudget, lease.end]
+            moments += [holdAt(lease.end), lease.end - configuration.timings.fenceBudget, lease.end]
+            if let heldUntil { moments.append(holdAt(heldUntil)) }
         }
         if let retryAt { moments.append(retryAt) }
         if let stopDeadline { moments.append(stopDeadline) }
@@ -244,7 +260,7 @@ public struct InstanceMachine: Hashable, Sendable {
             promotion: promotion,
             following: following,
             readyToHandOver: readyToHandOver,
-            opened: opened,
+            opened: isRouted,
             fault: fault,
             receiving: status?.receiver?.status == "streaming"
         )

@@ -113,6 +113,7 @@ extension InstanceMachine {
         if let refusal = row?.refusal { return refuse(order, refusal) }
         if let refusal = specialRefusal(order, situation) { return refuse(order, refusal) }
         let termRises = order.stamp.term > state.promised.term
+        if case .govern = order.kind, order.stamp.version > state.promised.version { awaitsConfirmation = true }
         // A promise of a higher term ends whatever the lower one had under way (R1, R6).
         if termRises { newTerm(order.stamp.term) }
         persist { $0.promised = order.stamp }
@@ -180,6 +181,8 @@ extension InstanceMachine {
             prepared = nil
         case .govern(let governance):
             if state.primaryOfTerm < order.stamp.term { goOn() }
+            // What the record holds decides what extends a lease, also for the agent after this one (R10).
+            persist { $0.rules = governance.rules }
             goal = .govern(governance, version: order.stamp.version)
         case .handOver(let plan): goal = .handOver(plan, version: order.stamp.version)
         }

@@ -19,7 +19,7 @@ extension InstanceMachine {
         report.following = following
         report.readyToHandOver = state.isPrimaryInOffice ? readyToHandOver : nil
         report.rules = state.isPrimaryInOffice ? rules : []
-        report.opened = opened
+        report.opened = isRouted
         report.activity = activity
         report.downFor = phase == .down ? downSince.map { now - $0 } : nil
         report.isReady = isReady

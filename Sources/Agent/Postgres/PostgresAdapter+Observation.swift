@@ -24,11 +24,15 @@ extension PostgresAdapter {
 
     /// Writes one small WAL message and waits until it is on disk (R22).
     ///
-    /// - Returns: How long that took.
-    @discardableResult
-    public func heartbeat(within limit: Duration = .seconds(2)) async throws(PostgresError) -> Duration {
+    /// - Parameters:
+    ///   - limit: For both together.
+    ///   - tell: Told where the message ends, as soon as it is written (R10).
+    /// - Throws: `PostgresError` if it was not written, or is not known to be on disk.
+    public func heartbeat(
+        within limit: Duration = .seconds(2),
+        written tell: @Sendable (LSN) async -> Void = { _ in }
+    ) async throws(PostgresError) {
         let end = Limit(limit)
-        let begin = ContinuousClock.now
         let session: PostgresSession
         if let beating, !beating.isClosed {
             session = beating
@@ -49,6 +53,7 @@ extension PostgresAdapter {
         guard let written = result.first().flatMap({ LSN($0) }) else {
             throw PostgresError("write a heartbeat", .unexpected, message: "the server names no position")
         }
+        await tell(written)
         var wait = Duration.milliseconds(210)
         while true {
             // The WAL writer flushes every `wal_writer_delay`; asking earlier only costs.
@@ -61,7 +66,6 @@ extension PostgresAdapter {
             if end.isOver { throw PostgresError("flush a heartbeat", .deadline, message: "no flush in time") }
         }
         lastBeat = .now
-        return .now - begin
     }
 
     /// Exit code of the server's own `pg_isready`; nil if it could not be run.

@@ -22,7 +22,8 @@ enum StateFile {
               "role": "\(state.role.rawValue)",
               "primaryOfTerm": \(state.primaryOfTerm),
               "releasedTerm": \(state.releasedTerm),
-              "tainted": \(state.tainted)
+              "tainted": \(state.tainted),
+              "rules": "\(RuleText.compose(state.rules))"
             }
 
             """
@@ -53,12 +54,51 @@ enum StateFile {
         state.promised.version = RecordVersion(rawValue: try number("promisedVersion", fields))
         state.primaryOfTerm = Term(rawValue: try number("primaryOfTerm", fields))
         state.releasedTerm = Term(rawValue: try number("releasedTerm", fields))
+        // Not there in files of earlier versions.
+        switch fields["rules"] {
+        case nil: break
+        case .text(let text): state.rules = try RuleText.parse(text)
+        default: throw Unreadable(reason: "its rules are garbled")
+        }
         return state
     }
 
     private static func number(_ name: String, _ fields: [String: FlatObject.Value]) throws(Unreadable) -> UInt64 {
         guard case .number(let value) = fields[name] else { throw Unreadable(reason: "'\(name)' is missing") }
         return value
+    }
+}
+
+/// Rules in one line: `required 1 one/0000000a two/0000000b; …`.
+enum RuleText {
+    static func compose(_ rules: [Rule]) -> String {
+        rules.map { rule in
+            ([rule.mode.rawValue, "\(rule.required)"] + rule.voters.map(\.description)).joined(separator: " ")
+        }.joined(separator: "; ")
+    }
+
+    static func parse(_ text: String) throws(StateFile.Unreadable) -> [Rule] {
+        var rules: [Rule] = []
+        for part in text.split(separator: ";") {
+            let words = part.split(separator: " ")
+            guard words.count >= 2, let mode = Durability(rawValue: String(words[0])), let required = Int(words[1]),
+                rules.count < ClusterRecord.ruleLimit
+            else { throw .init(reason: "its rules are garbled") }
+            let voters = words.dropFirst(2).compactMap(member)
+            guard voters.count == words.count - 2, (0...voters.count).contains(required) else {
+                throw .init(reason: "its rules are garbled")
+            }
+            rules.append(Rule(voters: voters, required: required, mode: mode))
+        }
+        return rules
+    }
+
+    private static func member(_ text: Substring) -> MemberID? {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, let name = InstanceName(String(parts[0])),
+            let incarnation = Incarnation(String(parts[1]))
+        else { return nil }
+        return MemberID(name: name, incarnation: incarnation)
     }
 }
 

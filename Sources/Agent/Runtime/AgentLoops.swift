@@ -54,7 +54,8 @@ extension AgentShell {
     /// A close look costs the server little, but not nothing: for ten seconds after each reason for one.
     private var pollInterval: Duration {
         guard machine.wantsCloseLook, let fastUntil, MonotonicInstant.now < fastUntil else {
-            return configuration.timings.reportInterval
+            let interval = configuration.timings.reportInterval
+            return machine.reliesOnVoters(at: .now) ? min(interval, .milliseconds(100)) : interval
         }
         return .milliseconds(machine.isAboutToOpen ? 6 : 25)
     }
@@ -152,14 +153,24 @@ extension AgentShell {
 
     /// Proves the write path of a primary, and keeps its standbys' receipt times fresh (R22).
     func keepBeating() async {
+        var next = MonotonicInstant.now
         while !Task.isCancelled {
-            try? await Task.sleep(for: configuration.timings.reportInterval)
+            next = max(next + configuration.timings.reportInterval, .now)
+            try? await Task.sleep(for: next - .now, tolerance: .zero)
             guard attached, machine.isPrimaryUp else { continue }
+            let life = life
+            let begunAt = MonotonicInstant.now
             do {
-                _ = try await adapter.heartbeat()
+                try await adapter.heartbeat { end in await self.beaten(end, begunAt, life) }
+                // Those that rely on it see it at their next look; without a leader that must not be long.
+                if machine.reliesOnVoters(at: .now) { pollNow.raise() }
             } catch {
                 logger.info("heartbeat", metadata: [LogKey.reason: "\(error)"])
             }
         }
+    }
+
+    private func beaten(_ end: LSN, _ begunAt: MonotonicInstant, _ life: Int) {
+        if life == self.life { apply(.beaten(end, begunAt: begunAt)) }
     }
 }

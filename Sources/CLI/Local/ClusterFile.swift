@@ -38,6 +38,8 @@ package struct ClusterFile: Codable, Hashable, Sendable {
     package var controllerPort: UInt16
     /// Where the controller listens; nil stands for this machine's loopback address.
     package var controllerHost: String?
+    /// Ports of the controllers that stand by beside the first; nil if there are none.
+    package var furtherControllerPorts: [UInt16]?
     package var instances: [Instance]
     /// Timings of the protocol that differ from the default, as the configuration files spell them.
     package var timings: [String: String]
@@ -45,13 +47,21 @@ package struct ClusterFile: Codable, Hashable, Sendable {
 
     static let loopback = "127.0.0.1"
 
-    /// Where the controller is asked.
-    package var controllerEndpoint: Endpoint {
-        Endpoint(host: controllerHost ?? Self.loopback, port: controllerPort)
-    }
-
     /// The names of the instances, in order of rank.
     package var names: [InstanceName] { instances.map(\.name) }
+
+    /// Where each controller listens, the first one first.
+    package var controllerPorts: [UInt16] { [controllerPort] + (furtherControllerPorts ?? []) }
+
+    /// Where each controller is asked.
+    var controllers: [Endpoint] {
+        controllerPorts.map { Endpoint(host: controllerHost ?? Self.loopback, port: $0) }
+    }
+
+    /// What people call a controller: it has a number only where there are several.
+    package func controllerName(_ index: Int) -> String {
+        controllerPorts.count == 1 ? "controller" : "controller-\(index + 1)"
+    }
 
     /// How a client connects to whichever instance is primary.
     package var connectionString: String {

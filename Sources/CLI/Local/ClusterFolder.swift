@@ -46,8 +46,9 @@ package struct ClusterFolder: Hashable, Sendable {
     var lockFile: String { "\(path)/understudy.lock" }
     var programs: String { "\(path)/programs" }
     var controllerFolder: String { "\(path)/controller" }
-    var controllerConfiguration: String { "\(path)/controller/controller.yaml" }
-    var controllerLog: String { "\(path)/controller/controller.log" }
+    func controllerConfiguration(_ index: Int) -> String { "\(path)/controller/controller\(suffix(index)).yaml" }
+    func controllerLog(_ index: Int) -> String { "\(path)/controller/controller\(suffix(index)).log" }
+    private func suffix(_ index: Int) -> String { index == 0 ? "" : "-\(index + 1)" }
     var recordFile: String { "\(path)/controller/record.json" }
     /// What happened to the cluster, one JSON object a line.
     package var historyFile: String { "\(path)/controller/history.jsonl" }

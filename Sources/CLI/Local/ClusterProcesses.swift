@@ -6,7 +6,8 @@ import Foundation
 /// Nothing is believed that was written down: a process counts because its command line names this cluster's files,
 /// so that what an interrupted start left behind is found, too.
 package struct ClusterProcesses: Sendable {
-    package var controller: RunningProcess?
+    /// By their place among the controllers of the cluster.
+    package var controllers: [Int: RunningProcess] = [:]
     package var agents: [InstanceName: RunningProcess] = [:]
     /// Of each launcher the outermost process: its guard.
     package var launchers: [InstanceName: RunningProcess] = [:]
@@ -20,7 +21,9 @@ package struct ClusterProcesses: Sendable {
         func started(_ program: String, with argument: String) -> [RunningProcess] {
             everything.filter { $0.program == program && $0.arguments.contains(argument) }
         }
-        controller = started("understudy-controller", with: folder.controllerConfiguration).first
+        for index in file.controllerPorts.indices {
+            controllers[index] = started("understudy-controller", with: folder.controllerConfiguration(index)).first
+        }
         for name in file.names {
             agents[name] = started("understudy-agent", with: folder.agentConfiguration(name)).first
             let pair = started("understudy-launcher", with: folder.launcherSocket(name))
@@ -40,6 +43,9 @@ package struct ClusterProcesses: Sendable {
         return processes.first { $0.processID == number }
     }
 
+    /// The first controller that runs, for those who need any.
+    package var controller: RunningProcess? { controllers.min { $0.key < $1.key }?.value }
+
     /// All of them, for `cluster.json`.
     func started(_ names: [InstanceName]) -> [ClusterFile.Started] {
         var list: [ClusterFile.Started] = []
@@ -54,7 +60,7 @@ package struct ClusterProcesses: Sendable {
                 )
             )
         }
-        add(.controller, nil, controller)
+        for (_, controller) in controllers.sorted(by: { $0.key < $1.key }) { add(.controller, nil, controller) }
         for name in names {
             add(.launcher, name, launchers[name])
             add(.agent, name, agents[name])
@@ -65,7 +71,7 @@ package struct ClusterProcesses: Sendable {
 
     /// What is missing of a cluster that is up, such as `agent of two`.
     package func missing(of file: ClusterFile) -> [String] {
-        var list = controller == nil ? ["controller"] : []
+        var list = file.controllerPorts.indices.filter { controllers[$0] == nil }.map(file.controllerName)
         for name in file.names {
             if launchers[name] == nil { list.append("launcher of \(name)") }
             if agents[name] == nil { list.append("agent of \(name)") }
@@ -74,6 +80,6 @@ package struct ClusterProcesses: Sendable {
     }
 
     var isEmpty: Bool {
-        controller == nil && agents.isEmpty && launchers.isEmpty && remains.values.allSatisfy(\.isEmpty)
+        controllers.isEmpty && agents.isEmpty && launchers.isEmpty && remains.values.allSatisfy(\.isEmpty)
     }
 }

@@ -6,12 +6,12 @@ struct Configurations {
     let file: ClusterFile
     let folder: ClusterFolder
 
-    func controller() -> String {
+    func controller(_ index: Int) -> String {
         var lines = [
             "cluster: \(file.name)",
             "durability: \(file.durability.rawValue)",
             "synchronousStandbys: \(file.synchronousStandbys ?? 1)",
-            "listen: \(quoted("\(file.controllerEndpoint)"))",
+            "listen: \(quoted("\(file.controllers[index])"))",
             "certificates: \(quoted(folder.certificateFolder("controller")))",
             "recordFile: \(quoted(folder.recordFile))",
             "historyFile: \(quoted(folder.historyFile))",
@@ -27,7 +27,7 @@ struct Configurations {
             [
                 "cluster: \(file.name)",
                 "instance: \(name)",
-                "controllers: [\(quoted("\(file.controllerEndpoint)"))]",
+                "controllers: [\(file.controllers.map { quoted("\($0)") }.joined(separator: ", "))]",
                 "certificates: \(quoted(folder.certificateFolder(name.text)))",
                 "launcherSocket: \(quoted(folder.launcherSocket(name)))",
                 "dataFolder: \(quoted(folder.volume(name)))",

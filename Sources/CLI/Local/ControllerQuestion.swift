@@ -15,7 +15,7 @@ package struct ControllerQuestion: Sendable {
             let tls = try TLSContext(files: folder.certificates("operator"))
             client = OperatorClient(
                 cluster: file.name,
-                endpoints: [file.controllerEndpoint],
+                endpoints: file.controllers,
                 tls: tls,
                 software: "understudy \(softwareVersion)"
             )

@@ -14,6 +14,8 @@ package struct LocalCluster: Sendable {
         package var postgresBin: String?
         package var port: Int?
         package var name: String?
+        /// How many controllers: one leads, the others stand by.
+        package var controllers: Int?
         /// Timings that differ from the default, as the configuration files spell them.
         package var timings: [String: String] = [:]
 
@@ -54,6 +56,7 @@ package struct LocalCluster: Sendable {
         }
     }
 
+    static let controllerLimit = 5
     package static let instanceNames = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
     /// Makes the cluster, or takes up the one that is there: starts what does not run and keeps all data.
@@ -115,6 +118,7 @@ package struct LocalCluster: Sendable {
             if let asked, asked != there { differences.append("\(flag) is \(there) there, not \(asked)") }
         }
         note("--instances", options.instances.map { "\($0)" }, "\(file.instances.count)")
+        note("--controllers", options.controllers.map { "\($0)" }, "\(file.controllerPorts.count)")
         note("--durability", options.durability?.rawValue, file.durability.rawValue)
         note(
             "--synchronous-standbys",
@@ -170,6 +174,13 @@ package struct LocalCluster: Sendable {
         guard (1...instanceNames.count).contains(count) else {
             throw CommandFailure(.usage, "could not make \(count) instances: choose 1 to \(instanceNames.count)")
         }
+        let controllers = options.controllers ?? 1
+        guard (1...controllerLimit).contains(controllers) else {
+            throw CommandFailure(
+                .usage,
+                "could not make \(controllers) controllers: choose 1 to \(controllerLimit)"
+            )
+        }
         let durability = options.durability ?? ClusterSpec.defaultDurability(instances: count)
         guard durability != .required || count > 1 else {
             throw CommandFailure(
@@ -186,7 +197,7 @@ package struct LocalCluster: Sendable {
             )
         }
         let server = try await PostgresInstallation.find(named: options.postgresBin, for: account)
-        let base = try PortChoice.choose(count + 1, base: options.port)
+        let base = try PortChoice.choose(count + controllers, base: options.port)
         let instances = instanceNames.prefix(count).enumerated().compactMap { index, text in
             InstanceName(text).map { ClusterFile.Instance(name: $0, port: UInt16(base + index)) }
         }
@@ -198,6 +209,7 @@ package struct LocalCluster: Sendable {
             postgresBin: server.folder,
             account: account.user.name,
             controllerPort: UInt16(base + count),
+            furtherControllerPorts: controllers == 1 ? nil : (1..<controllers).map { UInt16(base + count + $0) },
             instances: instances,
             timings: options.timings,
             processes: []
@@ -262,7 +274,9 @@ package struct LocalCluster: Sendable {
             try Certificates(file: file, folder: folder, account: account).make()
         }
         let configurations = Configurations(file: file, folder: folder)
-        try account.write(configurations.controller(), to: folder.controllerConfiguration)
+        for index in file.controllerPorts.indices {
+            try account.write(configurations.controller(index), to: folder.controllerConfiguration(index))
+        }
         let password = try replicationPassword()
         for instance in file.instances {
             try account.makeFolder(folder.folder(instance.name))
@@ -286,11 +300,16 @@ package struct LocalCluster: Sendable {
     /// Starts every part that does not run; a port that somebody else holds is found before anything is started.
     private mutating func startMissing(_ report: (String) -> Void) throws {
         let running = ClusterProcesses(of: file, in: folder)
-        if running.controller == nil { try PortChoice.check(Int(file.controllerPort)) }
+        for (index, port) in file.controllerPorts.enumerated() where running.controllers[index] == nil {
+            try PortChoice.check(Int(port))
+        }
         for instance in file.instances where running.servers[instance.name] == nil {
             try PortChoice.check(Int(instance.port))
         }
-        try start("controller", running.controller, controllerRequest, log: folder.controllerLog, report)
+        for index in file.controllerPorts.indices {
+            let (what, log) = (file.controllerName(index), folder.controllerLog(index))
+            try start(what, running.controllers[index], controllerRequest(index), log: log, report)
+        }
         for name in file.names {
             let launcher = launcherRequest(name)
             try start("launcher of \(name)", running.launchers[name], launcher, log: folder.launcherLog(name), report)
@@ -316,9 +335,9 @@ package struct LocalCluster: Sendable {
         parts.append(Part(what, started: child, log: log))
     }
 
-    var controllerRequest: ProcessRequest {
-        let arguments = ["--config", folder.controllerConfiguration]
-        return account.request(programs.controller, arguments, logFile: folder.controllerLog)
+    func controllerRequest(_ index: Int) -> ProcessRequest {
+        let arguments = ["--config", folder.controllerConfiguration(index)]
+        return account.request(programs.controller, arguments, logFile: folder.controllerLog(index))
     }
 
     func agentRequest(_ name: InstanceName) -> ProcessRequest {

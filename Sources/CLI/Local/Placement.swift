@@ -57,14 +57,14 @@ extension LocalCluster {
         let cluster = LocalCluster(folder: folder, file: file, account: account, programs: programs)
         try file.write(in: folder)
         try cluster.writeFiles()
-        for log in [folder.controllerLog] + file.names.map(folder.agentLog) { try account.write("", to: log) }
+        for log in [folder.controllerLog(0)] + file.names.map(folder.agentLog) { try account.write("", to: log) }
         return cluster
     }
 
     /// How a part is started; nil of a server, which its launcher starts.
     package func request(for part: ClusterPart, of name: InstanceName?) -> ProcessRequest? {
         switch part {
-        case .controller: controllerRequest
+        case .controller: controllerRequest(0)
         case .launcher: name.map(launcherRequest)
         case .agent: name.map(agentRequest)
         case .server: nil

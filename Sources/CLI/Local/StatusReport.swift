@@ -89,6 +89,11 @@ package struct StatusReport: Sendable {
         ]
         if let request = view.request { lines.append("Under way: \(request.why) (step '\(request.step.rawValue)')") }
         if let reason = view.pauseReason { lines.append("Paused: \(reason); `understudy local resume` ends it") }
+        let place = view.controller.flatMap { file.controllers.firstIndex(of: $0) }
+        if file.controllerPorts.count > 1, let place, let leader = view.controller {
+            let running = "\(processes.controllers.count) of \(file.controllerPorts.count) run"
+            lines.append("Led by \(file.controllerName(place)) at \(leader); \(running)")
+        }
         if let waiting = view.waiting { lines.append("Waiting: \(waiting)") }
         lines += [""] + table(view).lines
         if let last = view.lastFailover {
@@ -154,7 +159,9 @@ package struct StatusReport: Sendable {
             "Without it nobody is promoted; `understudy local up` starts what does not run", "",
         ]
         var table = TextTable(["PART", "INSTANCE", "PROCESS", "ADDRESS"])
-        table.add(["controller", "-", Self.number(processes.controller), "127.0.0.1:\(file.controllerPort)"])
+        for (index, endpoint) in file.controllers.enumerated() {
+            table.add([file.controllerName(index), "-", Self.number(processes.controllers[index]), "\(endpoint)"])
+        }
         for instance in file.instances {
             let name = instance.name
             table.add(["launcher", name.text, Self.number(processes.launchers[name]), ""])

@@ -52,20 +52,49 @@ package struct Strike: Sendable {
         return name
     }
 
+    /// Finds the controller that a word means: `controller-2`, or `controller` for the one that leads.
+    ///
+    /// - Returns: Its place among the controllers; the first that runs if none says that it leads. Nil if the word
+    ///   means no controller.
+    package func controller(_ word: String) async throws(CommandFailure) -> Int? {
+        let places = file.controllerPorts.indices
+        if word != "controller" { return places.first { file.controllerName($0) == word } }
+        if places.count == 1 { return 0 }
+        let leader = try? await ControllerQuestion(of: file, in: folder).view().controller
+        let running = ClusterProcesses(of: file, in: folder).controllers
+        return places.first { file.controllers[$0] == leader } ?? running.keys.min() ?? 0
+    }
+
+    /// Sends the signal to a controller.
+    ///
+    /// - Returns: The number of the process that got it.
+    @discardableResult
+    package func send(_ signal: Signal, toController index: Int) throws(CommandFailure) -> Int32 {
+        let running = ClusterProcesses(of: file, in: folder).controllers[index]
+        return try send(signal, to: running, named: file.controllerName(index))
+    }
+
     /// Sends the signal; the process was found by what it works on, so that no stranger is hit.
     ///
     /// - Returns: The number of the process that got it.
     @discardableResult
-    package func send(_ signal: Signal, to part: ClusterPart, of name: InstanceName?) throws(CommandFailure) -> Int32 {
+    package func send(_ signal: Signal, to part: ClusterPart, of name: InstanceName) throws(CommandFailure) -> Int32 {
         let running = ClusterProcesses(of: file, in: folder)
         let process: RunningProcess?
         switch part {
         case .controller: process = running.controller
-        case .agent: process = name.flatMap { running.agents[$0] }
-        case .launcher: process = name.flatMap { running.launchers[$0] }
-        case .server: process = name.flatMap { running.servers[$0] }
+        case .agent: process = running.agents[name]
+        case .launcher: process = running.launchers[name]
+        case .server: process = running.servers[name]
         }
-        let what = part == .controller ? "controller" : "\(part.rawValue) of \(name?.text ?? "no instance")"
+        return try send(signal, to: process, named: "\(part.rawValue) of \(name)")
+    }
+
+    private func send(
+        _ signal: Signal,
+        to process: RunningProcess?,
+        named what: String
+    ) throws(CommandFailure) -> Int32 {
         guard let process else {
             throw CommandFailure(
                 .failed,

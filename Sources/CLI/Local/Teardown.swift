@@ -30,7 +30,8 @@ package struct Teardown: Sendable {
         await end("launchers and servers", primaries.compactMap { running.launchers[$0] }, within: .seconds(20), report)
         await end("launchers and servers", standbys.compactMap { running.launchers[$0] }, within: .seconds(20), report)
         for name in file.names { await endRemains(of: name, report) }
-        await end("controller", [running.controller].compactMap { $0 }, within: .seconds(5), report)
+        let controllers = Array(running.controllers.values)
+        await end(controllers.count > 1 ? "controllers" : "controller", controllers, within: .seconds(5), report)
         let left = ClusterProcesses(of: file, in: folder)
         guard left.isEmpty else {
             let numbers = left.started(file.names).map { "\($0.processID)" }.joined(separator: ", ")

@@ -10,7 +10,7 @@ struct Kill: AsyncParsableCommand {
               understudy local kill primary                      SIGKILL to the primary's postmaster
               understudy local kill two --what agent             SIGKILL to the agent of instance two
               understudy local kill primary --signal STOP        freeze its postmaster; --signal CONT wakes it
-              understudy local kill controller                   the same as: kill primary --what controller
+              understudy local kill controller                   the one that leads; controller-2 is the second
 
             `understudy local up` starts again what nobody else does.
             """
@@ -18,7 +18,7 @@ struct Kill: AsyncParsableCommand {
 
     @OptionGroup var options: ClusterOptions
 
-    @Argument(help: "An instance, 'primary', or 'controller'.")
+    @Argument(help: "An instance, 'primary', 'controller', or one of several: 'controller-2'.")
     var target: String
 
     @Option(help: "KILL, TERM, STOP, CONT or QUIT.")
@@ -30,15 +30,17 @@ struct Kill: AsyncParsableCommand {
     func run() async throws {
         let (file, folder) = try options.cluster()
         let strike = Strike(at: file, in: folder)
-        if target == "controller" && what != .controller && what != .server {
-            throw CommandFailure(
-                .usage,
-                "could not signal the \(what.rawValue) of the controller: it has none; name an instance, or leave out --what"
-            )
-        }
-        if what == .controller || target == "controller" {
-            let number = try strike.send(signal, to: .controller, of: nil)
-            return say("Sent SIG\(signal.rawValue) to the controller, process \(number).")
+        let controller = try await strike.controller(what == .controller ? "controller" : target)
+        if let controller {
+            guard what == .controller || what == .server else {
+                throw CommandFailure(
+                    .usage,
+                    "could not signal the \(what.rawValue) of the controller: it has none; name an instance, or leave out "
+                        + "--what"
+                )
+            }
+            let number = try strike.send(signal, toController: controller)
+            return say("Sent SIG\(signal.rawValue) to the \(file.controllerName(controller)), process \(number).")
         }
         let name = try await strike.instance(target)
         let number = try strike.send(signal, to: what, of: name)

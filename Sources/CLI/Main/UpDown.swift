@@ -50,6 +50,9 @@ struct Up: AsyncParsableCommand {
     @Option(help: ArgumentHelp("First port; the others follow it. Default: free ones from 15432", valueName: "port"))
     var port: Int?
 
+    @Option(help: "How many controllers, 1 to 5: one leads, the others stand by. Default: 1")
+    var controllers: Int?
+
     @Option(help: "Name of the cluster. Default: local")
     var name: String?
 
@@ -61,6 +64,7 @@ struct Up: AsyncParsableCommand {
         wanted.postgresBin = server.postgresBin
         wanted.port = port
         wanted.name = name
+        wanted.controllers = controllers
         var cluster = try await LocalCluster.bringUp(wanted, report: say)
         try await cluster.waitUntilReady(report: say)
         let place = options.directory == nil ? "" : " --directory \(cluster.folder.path)"

@@ -2,6 +2,8 @@ public import ClusterModel
 
 /// What happens to a cluster.
 public enum ClusterEvent: Hashable, Sendable {
+    /// This controller leads, and until then nobody else does (R11).
+    case leading(until: MonotonicInstant)
     /// The record as stored; nil if there is none yet.
     case recordLoaded(ClusterRecord?)
     /// The pending compare-and-swap took effect.

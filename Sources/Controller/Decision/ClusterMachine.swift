@@ -55,6 +55,8 @@ public struct ClusterMachine: Hashable, Sendable {
     /// As stored; nil until loaded.
     public internal(set) var record: ClusterRecord?
     var loaded = false
+    /// Until when its leadership is certain; nil where there is only this one controller.
+    var leadsUntil: MonotonicInstant?
     /// Written, not yet known to be stored.
     var pending: ClusterRecord?
     /// In the order of the specification.
@@ -96,6 +98,7 @@ public struct ClusterMachine: Hashable, Sendable {
         if startedAt == nil { startedAt = now }
         wake = nil
         switch event {
+        case .leading(let until): leadsUntil = max(leadsUntil ?? until, until)
         case .recordLoaded(let record): recordLoaded(record, now)
         case .recordStored: recordStored(now)
         case .recordConflict(let record):
@@ -238,8 +241,12 @@ public struct ClusterMachine: Hashable, Sendable {
 
     // MARK: Answers and leases (R2)
 
+    /// Whether its leadership can be shown to be current on its own clock (R11).
+    func leadsCertainly(_ now: MonotonicInstant) -> Bool { leadsUntil.map { now < $0 } ?? true }
+
     private mutating func answer(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
-        guard let record else { return }
+        // No answer is better than one without a lease: that would say that a leader means to withhold it (R10).
+        guard let record, leadsCertainly(now) else { return }
         var lease: Duration?
         if mayGrant(name, report, record) {
             lease = spec.timings.leaseDuration

@@ -3,7 +3,7 @@ import ClusterModel
 /// The next step, decided from the record and what was seen last: a lost event changes nothing but the moment.
 extension ClusterMachine {
     mutating func evaluate(_ now: MonotonicInstant) {
-        guard loaded, pending == nil else { return }
+        guard loaded, pending == nil, leadsCertainly(now) else { return }
         guard let record else { return form(now) }
         let stale = staleReports(record)
         if !stale.isEmpty {

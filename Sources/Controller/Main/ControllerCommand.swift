@@ -42,6 +42,7 @@ struct ControllerCommand: AsyncParsableCommand {
     @Option(help: "preferred, required or async.") var durability: String?
     @Option(help: "How many standbys a commit waits for.") var synchronousStandbys: String?
     @Option(help: "Address to listen on for agents, host:port.") var listen: String?
+    @Option(help: "Where agents find it, if not at --listen: host:port.") var advertise: String?
     @Option(help: "Folder with ca.pem, certificate.pem and key.pem.") var certificates: String?
     @Option(help: "File of the cluster record.") var recordFile: String?
     @Option(help: "File of the history.") var historyFile: String?
@@ -77,7 +78,7 @@ struct ControllerCommand: AsyncParsableCommand {
     private var flags: [String: String] {
         let given: [(String, String?)] = [
             ("cluster", cluster), ("durability", durability), ("synchronousStandbys", synchronousStandbys),
-            ("listen", listen), ("certificates", certificates),
+            ("listen", listen), ("advertise", advertise), ("certificates", certificates),
             ("recordFile", recordFile), ("historyFile", historyFile), ("maximumLagOnFailover", maximumLagOnFailover),
             ("failover.isDisabled", failoverIsDisabled), ("logLevel", logLevel),
             ("timings.reportInterval", timingsReportInterval), ("timings.leaseDuration", timingsLeaseDuration),

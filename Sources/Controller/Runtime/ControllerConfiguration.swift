@@ -10,6 +10,8 @@ public struct ControllerConfiguration: Sendable {
     public var spec: ClusterSpec
     /// Where agents and command lines connect.
     public var listen: Endpoint
+    /// Where peers of another controller are sent when this one leads; `listen` unless given (R11).
+    public var advertised: Endpoint
     /// What it shows to its peers, and whom it trusts.
     public var certificates: TLSFiles
     /// Where the cluster record is kept; its lock file stands beside it.
@@ -21,10 +23,10 @@ public struct ControllerConfiguration: Sendable {
 
     /// Scalar keys, each of which is also a flag and an environment variable.
     public static let scalarKeys = [
-        "cluster", "durability", "synchronousStandbys", "listen", "certificates", "recordFile", "historyFile",
-        "maximumLagOnFailover", "failover.isDisabled", "logLevel", "timings.reportInterval", "timings.leaseDuration",
-        "timings.fenceBudget", "timings.promotionTimeout", "timings.rebuildAfter", "timings.voterPatience",
-        "timings.repeatedFailoverDelay", "timings.hangTimeout",
+        "cluster", "durability", "synchronousStandbys", "listen", "advertise", "certificates", "recordFile",
+        "historyFile", "maximumLagOnFailover", "failover.isDisabled", "logLevel", "timings.reportInterval",
+        "timings.leaseDuration", "timings.fenceBudget", "timings.promotionTimeout", "timings.rebuildAfter",
+        "timings.voterPatience", "timings.repeatedFailoverDelay", "timings.hangTimeout",
     ]
 
     /// Reads and checks a configuration.
@@ -36,6 +38,7 @@ public struct ControllerConfiguration: Sendable {
         let chosen = Self.durability(&reader)
         let standbys = reader.number("synchronousStandbys", within: 1...31) ?? 1
         let listen = reader.endpoint("listen")
+        let advertised = reader.text("advertise") == nil ? nil : reader.endpoint("advertise")
         let folder = reader.requiredText("certificates")
         recordFile = reader.requiredText("recordFile")
         historyFile = reader.requiredText("historyFile")
@@ -57,6 +60,7 @@ public struct ControllerConfiguration: Sendable {
         reader.refuseUnknownKeys()
         certificates = TLSFiles(inFolder: folder)
         self.listen = listen ?? Endpoint(host: "", port: 0)
+        self.advertised = advertised ?? self.listen
         guard let name else {
             try reader.check()
             throw ConfigurationError(faults: ["'cluster' is missing"])

@@ -23,19 +23,30 @@ public actor ControllerShell {
     private let history: HistoryFile
     private let logger: Logger
     private var machine: ClusterMachine
+    private let claims: FileLeadershipStore
+    private var leadership: LeadershipMachine
+    private var leadershipTimer: Task<Void, Never>?
+    /// Grows whenever this controller begins or ceases to lead: what was begun before is dropped.
+    private var reign = 0
     private var connections: [InstanceName: ConnectionID] = [:]
     private var timer: Task<Void, Never>?
     /// Who waits for the answer to which command.
     private var asked: [UInt64: (connection: ConnectionID, request: UInt64)] = [:]
     private var lastCommand: UInt64 = 0
 
-    /// Takes the record's lock and reads the certificates; does not listen yet.
+    /// Reads the certificates; neither listens nor leads yet.
     ///
     /// - Throws: `ControllerError` with what is wrong and what mends it.
     public init(_ configuration: ControllerConfiguration, version: String, logger: Logger) throws(ControllerError) {
         self.configuration = configuration
         self.logger = logger
         machine = ClusterMachine(spec: configuration.spec)
+        claims = FileLeadershipStore(path: configuration.recordFile + ".leader")
+        leadership = LeadershipMachine(
+            holder: "\(configuration.advertised) \(UInt64.random(in: .min ... .max))",
+            address: configuration.advertised,
+            duration: configuration.spec.timings.leadershipDuration
+        )
         history = HistoryFile(path: configuration.historyFile)
         do {
             store = try FileRecordStore(path: configuration.recordFile, cluster: configuration.spec.name)
@@ -63,10 +74,11 @@ public actor ControllerShell {
     /// - Throws: `ControllerError` if the record cannot be read or the address not listened on.
     public func run() async throws(ControllerError) {
         do {
-            apply(.recordLoaded(try await store.load()))
+            _ = try await store.load()
         } catch {
             throw ControllerError(description: "\(error)")
         }
+        lead(.tick)
         let outcome = await withTaskGroup(of: String?.self) { group in
             group.addTask { [server, logger] in
                 do {
@@ -80,6 +92,9 @@ public actor ControllerShell {
             return await group.next() ?? nil
         }
         timer?.cancel()
+        leadershipTimer?.cancel()
+        // Whoever stands by need not wait until this controller's turn is over.
+        if let given = leadership.released() { _ = await claims.store(given, replacing: given.version - 1) }
         if let outcome { throw ControllerError(description: outcome) }
     }
 
@@ -137,7 +152,8 @@ public actor ControllerShell {
     private func answer(_ request: OperatorRequest) -> OperatorAnswer {
         switch request {
         case .status:
-            guard let view = machine.view(at: .now) else { return .rejected(reason: "the record is not read yet") }
+            guard var view = machine.view(at: .now) else { return .rejected(reason: "the record is not read yet") }
+            view.controller = configuration.advertised
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             guard let json = try? encoder.encode(view) else {
@@ -150,7 +166,51 @@ public actor ControllerShell {
         }
     }
 
+    // MARK: Leadership (R11)
+
+    private func lead(_ event: LeadershipEvent) {
+        let before = leadership.certainUntil
+        for action in leadership.handle(event, at: .now) { perform(action) }
+        if !leadership.leads { standBy() }
+        if let until = leadership.certainUntil, until != before { apply(.leading(until: until)) }
+        leadershipTimer?.cancel()
+        let at = leadership.wakeAt(after: .now)
+        leadershipTimer = Task { [weak self] in
+            try? await Task.sleep(for: at - .now, tolerance: .zero)
+            if !Task.isCancelled { await self?.lead(.tick) }
+        }
+    }
+
+    private func perform(_ action: LeadershipAction) {
+        switch action {
+        case .read: Task { lead(await claims.read()) }
+        case .store(let claim, let version): Task { lead(await claims.store(claim, replacing: version)) }
+        case .began:
+            reign += 1
+            machine = ClusterMachine(spec: configuration.spec)
+            server.refuseEverybody(because: nil)
+            let reign = reign
+            Task { await load(reign) }
+        case .ended:
+            reign += 1
+            timer?.cancel()
+        case .explain(let explanation): say(explanation)
+        }
+    }
+
+    /// Sends everybody to whoever leads.
+    private func standBy() {
+        let reason =
+            leadership.claim.map { claim in
+                "this controller does not lead; the leader is at \(claim.address)"
+            } ?? "this controller does not lead, and none has been chosen yet"
+        server.refuseEverybody(because: reason)
+    }
+
+    // MARK: Decisions
+
     private func apply(_ event: ClusterEvent) {
+        guard leadership.leads else { return }
         let actions = machine.handle(event, at: .now)
         for action in actions { perform(action) }
         timer?.cancel()
@@ -165,8 +225,12 @@ public actor ControllerShell {
 
     private func perform(_ action: ClusterAction) {
         switch action {
-        case .store(let record, let version): Task { await write(record, replacing: version) }
-        case .load: Task { await load() }
+        case .store(let record, let version):
+            let reign = reign
+            Task { await write(record, replacing: version, reign) }
+        case .load:
+            let reign = reign
+            Task { await load(reign) }
         case .send(let order, let name):
             logger.debug(
                 "order",
@@ -175,10 +239,7 @@ public actor ControllerShell {
             if let connection = connections[name] { server.send(.order(order), to: connection) }
         case .answer(let answer, let name):
             if let connection = connections[name] { server.send(.answer(answer), to: connection) }
-        case .explain(let explanation):
-            logger.decided(explanation)
-            let at = WallClock.milliseconds()
-            Task { await note { try await $0.append(explanation, at: at) } }
+        case .explain(let explanation): say(explanation)
         case .reply(let answer, let id):
             guard let (connection, request) = asked.removeValue(forKey: id) else { break }
             server.answer(
@@ -196,8 +257,20 @@ public actor ControllerShell {
         }
     }
 
-    private func write(_ record: ClusterRecord, replacing version: RecordVersion) async {
-        switch await store.store(record, replacing: version) {
+    private func say(_ explanation: Explanation) {
+        logger.decided(explanation)
+        let at = WallClock.milliseconds()
+        Task { await note { try await $0.append(explanation, at: at) } }
+    }
+
+    private func write(_ record: ClusterRecord, replacing version: RecordVersion, _ reign: Int) async {
+        guard reign == self.reign else { return }
+        guard leadership.isCertain(at: .now) else {
+            return apply(.recordUnknown(reason: "another controller may lead by now"))
+        }
+        let result = await store.store(record, replacing: version)
+        guard reign == self.reign else { return }
+        switch result {
         case .stored: apply(.recordStored)
         case .conflict(let found): apply(.recordConflict(found))
         case .unknown(let reason):
@@ -207,10 +280,12 @@ public actor ControllerShell {
     }
 
     /// Reads the record until it can be read: without it nothing may be decided.
-    private func load() async {
-        while !Task.isCancelled {
+    private func load(_ reign: Int) async {
+        while !Task.isCancelled, reign == self.reign {
             do {
-                return apply(.recordLoaded(try await store.load()))
+                let found = try await store.load()
+                if reign == self.reign { apply(.recordLoaded(found)) }
+                return
             } catch {
                 logger.error("the record could not be read", metadata: [LogKey.reason: "\(error)"])
                 try? await Task.sleep(for: .seconds(1))

@@ -26,15 +26,17 @@ struct RecordError: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// The record in a versioned file: temporary file, fsync, rename, fsync of the directory.
 ///
-/// A lock file keeps every other controller out while this one lives, so that reading, comparing and writing is
-/// one step; the version is compared all the same, since a person may have restored an older file.
+/// Several controllers may use the same file: a lock is held while the stored version is compared and the file
+/// replaced, so that this is one step, and for no longer, so that a controller that freezes hardly ever holds it.
 final class FileRecordStore: RecordStore {
     /// Largest file that is read.
     static let sizeLimit = 4 << 20
 
     private let path: String
     private let cluster: ClusterName
-    private let lock: FileLock
+
+    /// How long another controller may hold the lock.
+    static let lockLimit = Duration.seconds(2)
 
     init(path: String, cluster: ClusterName) throws(PlatformError) {
         self.path = path
@@ -42,7 +44,6 @@ final class FileRecordStore: RecordStore {
         if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
             try DurableFile.makeDirectory(String(path[..<slash]))
         }
-        lock = try FileLock.acquire(path + ".lock")
     }
 
     func load() async throws(RecordError) -> ClusterRecord? {
@@ -59,8 +60,23 @@ final class FileRecordStore: RecordStore {
             do {
                 let encoder = JSONEncoder()
                 encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-                try DurableFile.write(Array(try encoder.encode(record)), to: path)
-                return .stored
+                var now: Result<ClusterRecord?, RecordError> = .success(nil)
+                let isReplaced = try DurableFile.replace(
+                    Array(try encoder.encode(record)),
+                    at: path,
+                    isDurable: true,
+                    lock: path + ".lock",
+                    within: Self.lockLimit
+                ) {
+                    now = FileRecordStore.read(path, cluster)
+                    if case .success(let found) = now { return (found?.version ?? .none) == version }
+                    return false
+                }
+                if isReplaced { return .stored }
+                switch now {
+                case .success(let found): return .conflict(found)
+                case .failure(let error): return .unknown(error.description)
+                }
             } catch {
                 return .unknown("\(error)")
             }
@@ -90,15 +106,16 @@ final class FileRecordStore: RecordStore {
         }
     }
 
-    /// File work blocks, so it runs on a thread of its own.
-    private func onThread<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
-        await withCheckedContinuation { continuation in
-            do {
-                try WorkerThread.start("record") { continuation.resume(returning: body()) }
-            } catch {
-                // No thread to be had: better a short hold-up of the pool than no record.
-                continuation.resume(returning: body())
-            }
+}
+
+/// File work blocks, so it runs on a thread of its own.
+func onThread<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+    await withCheckedContinuation { continuation in
+        do {
+            try WorkerThread.start("record") { continuation.resume(returning: body()) }
+        } catch {
+            // No thread to be had: better a short hold-up of the pool than no record.
+            continuation.resume(returning: body())
         }
     }
 }

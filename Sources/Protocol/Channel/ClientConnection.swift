@@ -9,6 +9,7 @@ struct ClientSettings: Sendable {
     let identity: PeerIdentity
     let software: String
     let tls: TLSContext
+    /// For the connection itself, and again for the handshake.
     var connectTimeout: Duration = .seconds(5)
     /// How long the controller may be silent, from the end of the handshake on.
     let silence: Duration
@@ -58,7 +59,11 @@ final class ClientConnection: FrameOwner {
             try await channel.eventLoop.submit {
                 let link = FrameLink(channel, outboundLimit: settings.outboundLimit)
                 let connection = ClientConnection(settings, actions, end, place: "\(endpoint)")
-                let secure = TLSHandler(settings.tls, side: .client)
+                let secure = TLSHandler(
+                    settings.tls,
+                    side: .client,
+                    handshakeTimeout: TimeAmount(settings.connectTimeout)
+                )
                 try channel.pipeline.syncOperations.addHandlers([secure, FrameHandler(link, owner: connection)])
             }.get()
         } catch {
@@ -131,8 +136,10 @@ final class ClientConnection: FrameOwner {
 /// lost the same controller do not come back at the same moment.
 struct Backoff: Sendable {
     private static let first = Duration.milliseconds(50)
-    private static let last = Duration.seconds(2)
+    private let limit: Duration
     private var current = Self.first
+
+    init(limit: Duration = .seconds(2)) { self.limit = limit }
 
     mutating func reset() { current = Self.first }
 
@@ -140,7 +147,7 @@ struct Backoff: Sendable {
     mutating func next(chance: UInt64) -> Duration {
         let half = current / 2
         let delay = half + half * Double(chance >> 11) / Double(1 << 53)
-        current = min(current * 2, Self.last)
+        current = min(current * 2, limit)
         return delay
     }
 }

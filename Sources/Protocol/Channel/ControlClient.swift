@@ -73,6 +73,8 @@ public final class ControlClient: Sendable {
                 identity: identity,
                 software: configuration.software,
                 tls: tls,
+                // One of several that hangs must not keep us from the one that leads.
+                connectTimeout: configuration.endpoints.count > 1 ? configuration.silence / 2 : .seconds(5),
                 silence: configuration.silence,
                 outboundLimit: configuration.outboundLimit
             )
@@ -117,18 +119,19 @@ public final class ControlClient: Sendable {
     }
 
     private func keepConnected(_ settings: ClientSettings, on group: any EventLoopGroup) async {
-        var backoff = Backoff()
-        var lastReason = ""
+        // Somebody else may lead soon where there are several.
+        var backoff = Backoff(limit: configuration.endpoints.count > 1 ? .milliseconds(500) : .seconds(2))
+        var said: [Endpoint: String] = [:]
         while !Task.isCancelled && !configuration.endpoints.isEmpty {
             for endpoint in configuration.endpoints where !Task.isCancelled {
                 let begun = MonotonicClock.now()
                 let (reason, wasUp) = await connect(to: endpoint, settings, on: group)
                 if wasUp {
-                    lastReason = ""
+                    said = [:]
                     // A connection that does not last must not be tried again and again without delay.
                     if MonotonicClock.now() - begun > .seconds(4) { backoff.reset() }
-                } else if reason != lastReason {
-                    lastReason = reason
+                } else if reason != said[endpoint] {
+                    said[endpoint] = reason
                     logger.warning("no connection", metadata: ["reason": "\(reason)"])
                     _ = queue.add(.unreachable(reason: reason))
                 }

@@ -37,6 +37,11 @@ public final class ControlServer: Sendable {
         if case .failure(let error) = result { throw error }
     }
 
+    /// Takes no peer from now on and lets go of those there are; nil takes them again.
+    ///
+    /// - Parameter reason: What each is told: that another controller leads, and where it is (R11).
+    public func refuseEverybody(because reason: String?) { roster.refuse(reason) }
+
     /// Sends a message to an agent; `false` if that connection is over, or the message fits into no frame.
     @discardableResult
     public func send(_ message: ControllerMessage, to connection: ConnectionID) -> Bool {

@@ -54,7 +54,7 @@ public struct OperatorClient: Sendable {
             identity: .operator(of: cluster),
             software: software,
             tls: tls,
-            connectTimeout: min(deadline, .seconds(5)),
+            connectTimeout: min(endpoints.count > 1 ? deadline / (2 * endpoints.count) : deadline, .seconds(5)),
             silence: deadline,
             outboundLimit: 2 * FrameLimits.payload
         )

@@ -101,6 +101,11 @@ final class ServerConnection: FrameOwner {
             reject(handler, "the peer says it is \(said), its certificate speaks for \(certified)")
             return
         }
+        // Whoever may know is told where to go.
+        if let refusal = roster.refusal {
+            reject(handler, refusal)
+            return
+        }
         switch certified.role {
         case .agent(let instance):
             identity = certified

@@ -19,6 +19,8 @@ final class ServerRoster: Sendable {
         var pending: [UInt64] = []
         var agents: [InstanceName: UInt64] = [:]
         var operators: Set<UInt64> = []
+        /// Why nobody is taken now; nil while this controller leads.
+        var refusal: String?
         var isStopping = false
         var onEmpty: CheckedContinuation<Void, Never>?
     }
@@ -107,6 +109,19 @@ final class ServerRoster: Sendable {
         if let instance { left(instance, connection.id, reason) }
         if connection.identity == nil { refused(connection.address, reason) }
         empty?.resume()
+    }
+
+    /// Why nobody is taken now; nil while this controller leads.
+    var refusal: String? { state.withLock { $0.refusal } }
+
+    /// Takes nobody any more, or everybody again; those that are connected are told why and leave.
+    func refuse(_ reason: String?) {
+        let links = state.withLock { state in
+            state.refusal = reason
+            // Those that have not said hello are told when they do.
+            return reason == nil ? [] : (Array(state.agents.values) + state.operators).compactMap { state.links[$0] }
+        }
+        for link in links { link.close(reason ?? "") }
     }
 
     /// Closes every connection and waits until they are gone.

@@ -61,6 +61,9 @@ public struct Timings: Hashable, Sendable, Codable {
     /// less than 5 % (R3).
     public var leaseHorizon: Duration { leaseDuration * 105 / 100 + .milliseconds(100) }
 
+    /// How long a controller leads without renewing (R11).
+    public var leadershipDuration: Duration { leaseDuration }
+
     /// What is wrong with these durations; empty if nothing is.
     public var faults: [String] {
         var found: [String] = []

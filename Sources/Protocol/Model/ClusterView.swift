@@ -61,6 +61,8 @@ public struct ClusterView: Hashable, Sendable, Codable {
 
     /// Its name.
     public var cluster: ClusterName
+    /// Where the controller that shows this is found; nil if it does not say.
+    public var controller: Endpoint?
     /// As specified.
     public var durability: Durability
     /// Of the record shown.
@@ -91,6 +93,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
     /// Creates a cluster view from its parts.
     public init(record: ClusterRecord, durability: Durability) {
         cluster = record.cluster
+        controller = nil
         self.durability = durability
         version = record.version
         term = record.term

@@ -27,6 +27,8 @@ public struct InstanceState: Hashable, Sendable, Codable {
     public var releasedTerm: Term
     /// The directory took a timeline without an order: it is rebuilt, never rewound or promoted (R14).
     public var tainted: Bool
+    /// The record's rules as last told in `primaryOfTerm`: what extends its lease without a leader (R10).
+    public var rules: [Rule]
 
     /// Creates an instance state from its parts.
     public init() {
@@ -36,6 +38,7 @@ public struct InstanceState: Hashable, Sendable, Codable {
         primaryOfTerm = .none
         releasedTerm = .none
         tainted = false
+        rules = []
     }
 
     /// Whether the directory is that of a primary in office.

@@ -105,6 +105,7 @@ extension WireInstanceState {
         primaryOfTerm = state.primaryOfTerm.rawValue
         releasedTerm = state.releasedTerm.rawValue
         tainted = state.tainted
+        rules = state.rules.map(WireRule.init)
     }
 
     func model() throws(WireError) -> InstanceState {
@@ -123,6 +124,7 @@ extension WireInstanceState {
         state.primaryOfTerm = Term(rawValue: primaryOfTerm)
         state.releasedTerm = Term(rawValue: releasedTerm)
         state.tainted = tainted
+        state.rules = try ClusterProtocol.rules(rules)
         return state
     }
 }

@@ -11,7 +11,7 @@ enum Fault: String, CaseIterable {
 
 /// Which faults a seed has, and how thick they come.
 struct FaultPlan {
-    let isCalm: Bool
+    var isCalm: Bool
     var kinds: [Fault] = []
     /// Mean time between two faults.
     var spacing: UInt64 = 0

@@ -1,4 +1,5 @@
 import ClusterModel
+import InstanceDecision
 
 /// Streaming replication and commits: what is sent, flushed, acknowledged.
 extension World {
@@ -181,6 +182,13 @@ extension World {
     func beat(_ host: Host) {
         guard let server = host.server, server.isPrimary, server.answersQueries else { return }
         let index = append(server)
+        if let agent = host.agent {
+            let begunAt = local(host)
+            let end = server.folder.records[index].end
+            later(host, agent, 100...1000) { world in
+                world.give(.event(.beaten(LSN(rawValue: end), begunAt: begunAt)), host, agent)
+            }
+        }
         soon(200...2000) { world in
             guard !server.isGone, !server.isFrozen, host.isRunning else { return }
             world.flush(host, server, through: index)

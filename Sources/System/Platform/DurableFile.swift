@@ -15,22 +15,80 @@ public enum DurableFile {
     public static func write(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(PlatformError) {
         let attempt = "write file \(path)"
         let temporary = path + ".new"
+        try stage(bytes, temporary, mode, attempt, isDurable: true)
+        try rename(temporary, to: path, attempt)
+        try synchronizeDirectory(of: path, attempt: attempt)
+    }
+
+    /// Replaces a file's contents if that is still wanted right before the new ones take its place.
+    ///
+    /// What takes long, writing them down durably, comes first: a lock that several processes share is held for a
+    /// moment only.
+    ///
+    /// - Parameters:
+    ///   - bytes: The whole new contents.
+    ///   - path: The file; its directory must exist.
+    ///   - isDurable: Whether they must survive a power cut.
+    ///   - lock: Held while `isWanted` is asked and the file is replaced.
+    ///   - limit: How long another process may hold the lock.
+    ///   - isWanted: Looks at the file as it is.
+    /// - Returns: Whether it was replaced.
+    /// - Throws: `PlatformError` naming the step that failed; whether the file was replaced is then not known.
+    public static func replace(
+        _ bytes: [UInt8],
+        at path: String,
+        isDurable: Bool,
+        lock: String,
+        within limit: Duration,
+        if isWanted: () -> Bool
+    ) throws(PlatformError) -> Bool {
+        let attempt = "write file \(path)"
+        // Another process may be writing the same file.
+        let temporary = "\(path).\(String(UInt64.random(in: .min ... .max), radix: 36)).new"
+        try stage(bytes, temporary, 0o600, attempt, isDurable: isDurable)
+        do {
+            let held = try FileLock.acquire(lock, within: limit)
+            defer { withExtendedLifetime(held) {} }
+            guard isWanted() else {
+                _ = unsafe unlink(temporary)
+                return false
+            }
+            try rename(temporary, to: path, attempt)
+        } catch {
+            _ = unsafe unlink(temporary)
+            throw error
+        }
+        if isDurable { try synchronizeDirectory(of: path, attempt: attempt) }
+        return true
+    }
+
+    private static func stage(
+        _ bytes: [UInt8],
+        _ temporary: String,
+        _ mode: UInt32,
+        _ attempt: String,
+        isDurable: Bool
+    ) throws(PlatformError) {
         _ = unsafe unlink(temporary)
         guard let file = FileDescriptor.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode) else {
             throw PlatformError(attempt, code: errno, mend: "the directory must exist and be writable")
         }
         // The process's mask must not widen or narrow what the caller asked for.
-        guard fchmod(file.number, mode) == 0, file.write(bytes), uninterrupted({ fsync(file.number) }) == 0 else {
+        guard fchmod(file.number, mode) == 0, file.write(bytes),
+            !isDurable || uninterrupted({ fsync(file.number) }) == 0
+        else {
             let code = errno
             _ = unsafe unlink(temporary)
             throw PlatformError(attempt, code: code)
         }
-        guard unsafe rename(temporary, path) == 0 else {
+    }
+
+    private static func rename(_ temporary: String, to path: String, _ attempt: String) throws(PlatformError) {
+        guard unsafe Glibc.rename(temporary, path) == 0 else {
             let code = errno
             _ = unsafe unlink(temporary)
             throw PlatformError(attempt, code: code)
         }
-        try synchronizeDirectory(of: path, attempt: attempt)
     }
 
     /// Reads a whole file, refusing one that is larger than expected.

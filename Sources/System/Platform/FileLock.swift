@@ -8,6 +8,25 @@ public final class FileLock: Sendable {
         self.file = file
     }
 
+    /// Waits for the lock, for at most that long; blocks the thread.
+    ///
+    /// - Parameters:
+    ///   - path: As for `acquire`.
+    ///   - limit: How long another may hold it.
+    /// - Returns: The held lock.
+    /// - Throws: `PlatformError` naming the process that holds it.
+    public static func acquire(_ path: String, within limit: Duration) throws(PlatformError) -> FileLock {
+        let end = MonotonicClock.now() + limit
+        while true {
+            do {
+                return try acquire(path)
+            } catch {
+                if MonotonicClock.now() >= end { throw error }
+            }
+            usleep(1000)
+        }
+    }
+
     /// Takes the lock at once or refuses; it is held until the returned value goes out of use.
     ///
     /// - Parameter path: The lock file, made if absent; it holds the process number of the holder and is never removed.

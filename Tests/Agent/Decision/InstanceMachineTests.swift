@@ -94,7 +94,10 @@ struct InstanceMachineTests {
     @Test("a primary without renewal is stopped before its lease ends, then killed (R3)")
     func fencing() throws {
         var bench = try prepared(term: 2)
-        bench.order(.promote(bench.promotion), term: 2, version: 21)
+        var promotion = bench.promotion
+        let voter = MemberID(name: try #require(InstanceName("a")), incarnation: Incarnation(number: 1))
+        promotion.rules = [Rule(voters: [voter], required: 0, mode: .async)]
+        bench.order(.promote(promotion), term: 2, version: 21)
         bench.grant(term: 2, version: 21)
         #expect(bench.tell(.tick, after: .milliseconds(2400)).steps.isEmpty)
         #expect(bench.tell(.tick, after: .milliseconds(150)).steps.contains("stop immediate"))

@@ -65,14 +65,43 @@ struct RecordStoreTests {
         }
     }
 
-    @Test("a second controller is kept out, and told who holds the lock")
-    func oneAtATime() async throws {
-        try await withStore { store in
-            let error = #expect(throws: PlatformError.self) {
-                _ = try FileRecordStore(path: path, cluster: cluster)
+    @Test("of two controllers that write at once over the same version exactly one is stored, each time")
+    func compareAndSwap() async throws {
+        try await withStore { one in
+            let other = try FileRecordStore(path: path, cluster: cluster)
+            var expected = RecordVersion.none
+            for _ in 0..<20 {
+                var record = ClusterRecord(forming: cluster, mode: .required)
+                record.version = expected.next
+                record.term = Term(rawValue: 1)
+                var rival = record
+                rival.term = Term(rawValue: 2)
+                let results = await withTaskGroup(of: StoreResult.self) { [record, rival, expected] group in
+                    group.addTask { await one.store(record, replacing: expected) }
+                    group.addTask { await other.store(rival, replacing: expected) }
+                    return await group.reduce(into: []) { $0.append($1) }
+                }
+                let stored = results.count { if case .stored = $0 { true } else { false } }
+                let conflicts = results.count { if case .conflict = $0 { true } else { false } }
+                #expect(stored == 1 && conflicts == 1, "\(results)")
+                expected = record.version
             }
-            #expect(error?.description.contains("held by process") == true)
-            _ = try await store.load()
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+            #expect(names.sorted() == ["record.json", "record.json.lock"])
+        }
+    }
+
+    @Test("a lock that another holds makes a write unknown, not lost and not forced")
+    func heldLock() async throws {
+        try await withStore { store in
+            let record = ClusterRecord(forming: cluster, mode: .required)
+            let lock = try FileLock.acquire(path + ".lock")
+            guard case .unknown(let reason) = await store.store(record, replacing: .none) else {
+                Issue.record("a write went past the lock")
+                return
+            }
+            #expect(reason.contains("held by process"))
+            withExtendedLifetime(lock) {}
         }
     }
 

@@ -96,12 +96,13 @@ final class Reporter: Sendable {
         port: Int,
         _ tls: TLSContext,
         cluster: String = "main",
-        silence: Duration = .seconds(3)
+        silence: Duration = .seconds(3),
+        further: [Int] = []
     ) {
         var configuration = ControlClientConfiguration(
             cluster: clusterName(cluster),
             instance: instanceName(instance),
-            endpoints: [Endpoint(host: "127.0.0.1", port: UInt16(port))],
+            endpoints: ([port] + further).map { Endpoint(host: "127.0.0.1", port: UInt16($0)) },
             software: "test"
         )
         configuration.silence = silence

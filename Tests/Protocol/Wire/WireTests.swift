@@ -14,6 +14,8 @@ private func fullReport() throws -> InstanceReport {
     state.primaryOfTerm = Term(rawValue: 6)
     state.releasedTerm = Term(rawValue: 5)
     state.tainted = true
+    let voter = MemberID(name: try #require(InstanceName("two")), incarnation: Incarnation(number: 5))
+    state.rules = [Rule(voters: [voter], required: 1, mode: .required)]
     let identifier = SystemIdentifier(rawValue: 7_300_000_000_000_000_001)
     var report = InstanceReport(sequence: 99, state: state, directory: .present(identifier), server: .promoting)
     let capacity = CapacitySettings(

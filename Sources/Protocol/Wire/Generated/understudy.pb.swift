@@ -616,6 +616,8 @@ nonisolated struct WireInstanceState: Sendable {
 
   var tainted: Bool = false
 
+  var rules: [WireRule] = []
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -2210,7 +2212,7 @@ nonisolated extension WireRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireInstanceState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".InstanceState"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}promised\0\u{1}role\0\u{3}primary_of_term\0\u{3}released_term\0\u{1}tainted\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}promised\0\u{1}role\0\u{3}primary_of_term\0\u{3}released_term\0\u{1}tainted\0\u{1}rules\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2224,6 +2226,7 @@ nonisolated extension WireInstanceState: SwiftProtobuf.Message, SwiftProtobuf._M
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.primaryOfTerm) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.releasedTerm) }()
       case 6: try { try decoder.decodeSingularBoolField(value: &self.tainted) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
       default: break
       }
     }
@@ -2252,6 +2255,9 @@ nonisolated extension WireInstanceState: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.tainted != false {
       try visitor.visitSingularBoolField(value: self.tainted, fieldNumber: 6)
     }
+    if !self.rules.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rules, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2262,6 +2268,7 @@ nonisolated extension WireInstanceState: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.primaryOfTerm != rhs.primaryOfTerm {return false}
     if lhs.releasedTerm != rhs.releasedTerm {return false}
     if lhs.tainted != rhs.tainted {return false}
+    if lhs.rules != rhs.rules {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
