@@ -1,4 +1,4 @@
-import ClusterModel
+package import ClusterModel
 
 /// What the shell asks the machine about its own loops; no decision rests on these.
 extension InstanceMachine {
@@ -27,6 +27,20 @@ extension InstanceMachine {
 
     /// Out of recovery and in office: heartbeats make sense (R22).
     public var isPrimaryUp: Bool { phase == .up && state.isPrimaryInOffice && status?.inRecovery == false }
+
+    /// A cut is made to answer `prepare`, not to judge what is on disk.
+    package var answersPrepare: Bool {
+        switch goal {
+        case .prepare, .lead: true
+        case .wait, .initialize, .govern, .handOver, .follow: false
+        }
+    }
+
+    /// What the last poll saw.
+    package var lastSeen: ServerStatus? { status }
+
+    /// Every order is refused: the launcher is gone.
+    package var isWithoutLauncher: Bool { phase == .unknown }
 
     /// Whether the outcome of that action would be ignored.
     public func awaitsNothing(of id: ActionID) -> Bool {
