@@ -2,6 +2,7 @@
 
 SEEDS ?= 2000
 ROUNDS ?= 10
+JOBS ?= $(shell nproc)
 SEED ?=
 CHAOS ?=
 SWIFT ?= swift
@@ -40,7 +41,7 @@ check: deps ## check the format, build strictly, run the tidy tests
 
 simulate: deps ## run simulated histories of failures; SEEDS=2000
 	$(SWIFT) build -c release --static-swift-stdlib --product understudy-simulate
-	$(RELEASE)/understudy-simulate --seeds $(SEEDS)
+	$(RELEASE)/understudy-simulate --seeds $(SEEDS) --jobs $(JOBS)
 
 chaos: build ## break real servers on hosts of their own, as root; ROUNDS=10 SEED=… CHAOS="--durability async"
 	$(if $(filter 0,$(shell id -u)),,sudo) $(RELEASE)/understudy-chaos --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(CHAOS)

@@ -63,7 +63,7 @@ struct BrokenRow: Sendable, CustomTestStringConvertible {
     var testDescription: String { "\(rule.rawValue), \(mode.rawValue)" }
 
     static let all: [BrokenRow] = [
-        BrokenRow(rule: .staleOrders, mode: .required, seeds: 1...100),
+        BrokenRow(rule: .staleOrders, mode: .required, seeds: 1...300),
         BrokenRow(rule: .leaseTimer, mode: .async, seeds: 1...30),
         BrokenRow(rule: .release, mode: .async, seeds: 1...30),
         BrokenRow(rule: .release, mode: .required, seeds: 1...60),

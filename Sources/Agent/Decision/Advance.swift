@@ -241,7 +241,7 @@ extension InstanceMachine {
             .map(\.applicationName)
         let ready = rules.allSatisfy { rule in
             // At birth `required` has no voter yet, and waits for one; `preferred` says what it is, and opens.
-            guard rule.required > 0 else { return rule.mode != .required }
+            guard rule.required > 0 else { return rule.mode != .required || weakness == .openingAtBirth }
             return rule.voters.filter { past.contains($0.applicationName) }.count >= rule.required
         }
         guard ready else { return }

@@ -89,6 +89,8 @@ extension InstanceMachine {
 
     private mutating func followEnded(_ plan: FollowPlan) {
         prepared = nil
+        // Where the receiver was until now says nothing about where it is.
+        status?.receiver = nil
         following = Following(term: state.promised.term, primary: plan.primary)
         explain(.follow, rule: "R14", "following '\(plan.primary)' in term \(state.promised.term)")
     }

@@ -31,6 +31,20 @@ extension InstanceMachine {
     /// No leader grants a lease: what the voters have flushed is worth a look more often (R10).
     public func reliesOnVoters(at now: MonotonicInstant) -> Bool { isPrimaryUp && isLeaderless(now) }
 
+    /// A cut is made to answer `prepare`, not to judge what is on disk.
+    package var answersPrepare: Bool {
+        switch goal {
+        case .prepare, .lead: true
+        case .wait, .initialize, .govern, .handOver, .follow: false
+        }
+    }
+
+    /// What the last poll saw.
+    package var lastSeen: ServerStatus? { status }
+
+    /// Every order is refused: the launcher is gone.
+    package var isWithoutLauncher: Bool { phase == .unknown }
+
     /// Whether the outcome of that action would be ignored.
     public func awaitsNothing(of id: ActionID) -> Bool {
         if case .starting(let awaited) = phase, awaited == id { return false }

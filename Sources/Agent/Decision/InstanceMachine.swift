@@ -133,6 +133,8 @@ public struct InstanceMachine: Hashable, Sendable {
 
     var lastID: UInt64 = 0
     var lastSequence: UInt64 = 0
+    /// Set by the simulator alone, to prove that a rule is needed.
+    package var weakness: Weakness?
     /// Actions of the decision being made; empty between decisions.
     var actions: [InstanceAction] = []
 
@@ -180,6 +182,14 @@ public struct InstanceMachine: Hashable, Sendable {
         if let stopDeadline { moments.append(stopDeadline) }
         if let checkpointDue { moments.append(checkpointDue) }
         return moments.filter { $0 > now }.min()
+    }
+
+    /// Drops what no safety rests on, so that like states of the exhaustive simulator are equal.
+    package mutating func forgetStory() {
+        if work == nil, !isStarting { lastID = 0 }
+        lastSequence = 0
+        isReady = nil
+        if phase == .up { downSince = nil }
     }
 
     /// This instance in its present incarnation.

@@ -1,4 +1,4 @@
-import ClusterModel
+package import ClusterModel
 
 /// What an instance is, as far as taking orders goes.
 public enum Situation: String, Hashable, Sendable, CaseIterable {
@@ -90,7 +90,7 @@ public let admissionTable: [AdmissionRow] = {
 
 extension InstanceMachine {
     /// The situation in which an order of `term` finds this instance.
-    func situation(for term: Term) -> Situation {
+    package func situation(for term: Term) -> Situation {
         if case .foreign = directory { return .foreign }
         switch state.role {
         case .none: return .empty

@@ -110,6 +110,9 @@ extension InstanceMachine {
     }
 
     private mutating func rejoinStandby(_ plan: FollowPlan, _ upstream: Upstream) {
+        if weakness == .unjudgedFollower, phase == .down {
+            return start(.standby(.upstream(upstream)), peers: plan.peers)
+        }
         guard phase == .up else {
             guard isKnownStandby() else { return }
             if rejoinAfterShutdown(plan, upstream) { return }
@@ -119,8 +122,12 @@ extension InstanceMachine {
         // A receiver tells the primary its own end as flushed, whatever its history: PostgreSQL would count it.
         // So nothing is followed before the whole of what is on disk here has been judged.
         let wanted = Following(term: state.promised.term, primary: plan.primary)
-        if following == wanted { return }
-        let isThere = status.receiver?.status == "streaming" && status.receiver?.sender == plan.server
+        // Somebody may have pointed it elsewhere by hand since.
+        let strays = status.receiver.map { $0.status == "streaming" && $0.sender != plan.server } ?? false
+        if following == wanted && !strays { return }
+        let isThere =
+            weakness == .unjudgedFollower
+            || status.receiver?.status == "streaming" && status.receiver?.sender == plan.server
         if cutPosition == nil && !isThere { return cut() }
         switch ancestry(of: max(status.position, cutPosition ?? status.position), in: plan.history) {
         case .prefix:
@@ -163,7 +170,7 @@ extension InstanceMachine {
         discarding = true
         // What holds nothing of use is given up before its server stops. A standby that merely does not receive
         // keeps its word and its vote until the copy is complete: it may be the last to hold something.
-        if state.role != .standby || state.tainted {
+        if state.role != .standby || state.tainted || weakness == .earlyDiscard {
             persist {
                 $0.role = .cloning
                 $0.incarnation = nil

@@ -84,6 +84,13 @@ public struct ClusterMachine: Hashable, Sendable {
     var candidateUnfitSince: MonotonicInstant?
     /// When the present step of a switchover was recorded, or read.
     var stepSince: MonotonicInstant?
+    /// When anything was last handled, and when a long pause since then ended (R9).
+    var handledAt: MonotonicInstant?
+    var wokeAt: MonotonicInstant?
+    /// When the record was last read anew because a member knew more.
+    var readAt: MonotonicInstant?
+    /// Set by the simulator alone, to prove that a rule is needed.
+    package var weakness: Weakness?
     var actions: [ClusterAction] = []
 
     /// Creates one that has seen nothing yet.
@@ -96,6 +103,9 @@ public struct ClusterMachine: Hashable, Sendable {
     public mutating func handle(_ event: ClusterEvent, at now: MonotonicInstant) -> [ClusterAction] {
         actions = []
         if startedAt == nil { startedAt = now }
+        // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
+        if let handledAt, now - handledAt > spec.timings.reportInterval * 2 { wokeAt = now }
+        handledAt = now
         wake = nil
         switch event {
         case .leading(let until): leadsUntil = max(leadsUntil ?? until, until)
@@ -133,6 +143,25 @@ public struct ClusterMachine: Hashable, Sendable {
         return min(wake, beat)
     }
 
+    /// What it waits to see stored.
+    package var wanted: ClusterRecord? { pending }
+
+    /// Drops what no safety rests on, so that like states of the exhaustive simulator are equal.
+    package mutating func forgetStory() {
+        progress = nil
+        lastFailover = nil
+        waiting = nil
+        recentFailovers = []
+        firstStreamingAt = nil
+        handledAt = nil
+        wake = nil
+        for place in seen.indices {
+            seen[place].lastOrder = nil
+            seen[place].lastOrderAt = nil
+            seen[place].notReceivingSince = nil
+        }
+    }
+
     // MARK: Record
 
     private mutating func recordLoaded(_ found: ClusterRecord?, _ now: MonotonicInstant) {
@@ -144,7 +173,7 @@ public struct ClusterMachine: Hashable, Sendable {
         if found.phase == .promoting { promotingSince = now }
         if found.phase == .preparing { preparingSince = now }
         // Whoever led before may have granted a lease just now (R11).
-        if let primary = found.primary {
+        if let primary = found.primary, weakness != .forgottenLease {
             let horizon = now + spec.timings.leaseHorizon
             update(primary) { $0.leaseUntil = horizon }
         }

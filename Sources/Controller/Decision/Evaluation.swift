@@ -7,6 +7,7 @@ extension ClusterMachine {
         guard let record else { return form(now) }
         let stale = staleReports(record)
         if !stale.isEmpty {
+            readAgain(now)
             return wait(
                 .record,
                 rule: "R1",
@@ -26,6 +27,13 @@ extension ClusterMachine {
     /// Reports that show that the record is older than the cluster (R1).
     func staleReports(_ record: ClusterRecord) -> [String] {
         seen.compactMap { one in one.report.flatMap { isAhead($0, record) }.map { "'\(one.spec.name)': \($0)" } }
+    }
+
+    /// Another controller may have changed the record since it was read here (R11).
+    private mutating func readAgain(_ now: MonotonicInstant) {
+        if let readAt, now - readAt < spec.timings.reportInterval { return }
+        readAt = now
+        add(.load)
     }
 
     // MARK: Birth (R24)

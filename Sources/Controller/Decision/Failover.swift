@@ -41,12 +41,18 @@ extension ClusterMachine {
         guard !standbys.isEmpty, let startedAt else { return nil }
         // Right after a start the agents have not had the time to come.
         let last = one.reportAt ?? startedAt
-        if one.reportAt == nil && now - startedAt < spec.timings.leaseDuration { return nil }
+        let isEarly = one.reportAt == nil && now - startedAt < spec.timings.leaseDuration
+        if isEarly && weakness != .forgottenLease { return nil }
+        if let wokeAt, now - wokeAt < spec.timings.reportInterval * 2 { return nil }
         var evidence = [one.connected ? "no answer from its server" : "its agent's connection is gone"]
         for standby in standbys {
-            guard let line = lossSeen(by: standby, of: name, now) else { return nil }
+            guard let line = lossSeen(by: standby, of: name, now) else {
+                if weakness == .evidenceOfOne { continue }
+                return nil
+            }
             evidence.append(line)
         }
+        if evidence.count < 2 { return nil }
         return Loss(why: "'\(name)' is gone: neither agent nor standbys reach it", evidence: evidence, age: now - last)
     }
 
@@ -128,7 +134,14 @@ extension ClusterMachine {
     private func couldBeMet(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
         if let primary = record.primaryMember, reachable.contains(primary) { return true }
-        return record.rules.allSatisfy { $0.isMet(by: reachable) }
+        return record.rules.allSatisfy { isMet($0, by: reachable) }
+    }
+
+    private func isMet(_ rule: Rule, by members: [MemberID]) -> Bool {
+        if weakness == .oneAnswerLess, !members.isEmpty, let needed = rule.answersNeeded {
+            return rule.voters.filter(members.contains).count >= needed - 1
+        }
+        return rule.isMet(by: members)
     }
 
     func isUsable(_ one: Seen) -> Bool {
@@ -146,10 +159,11 @@ extension ClusterMachine {
     mutating func prepare(_ record: ClusterRecord, _ now: MonotonicInstant) {
         let answered = seen.filter { hasPrepared($0, record, now) }
         let members = answered.compactMap(\.member)
-        let ownAnswer = record.primaryMember.map(members.contains) ?? false
+        let isNamed = weakness == .answerByName && members.contains { $0.name == record.primary }
+        let ownAnswer = isNamed || record.primaryMember.map(members.contains) ?? false
         if givesWay(record, now) { return }
         var nobodyIsEligible = false
-        let isMet = ownAnswer || record.rules.allSatisfy { $0.isMet(by: members) }
+        let isMet = ownAnswer || record.rules.allSatisfy { self.isMet($0, by: members) }
         if record.request == nil, let standstill = standstill(record) {
             wait(.waiting, rule: "R18", "\(standstill), so that nobody is promoted; `promote` one by hand, or `resume`")
         } else if let awaited = awaited(record, ownAnswer: ownAnswer, now) {
@@ -168,7 +182,7 @@ extension ClusterMachine {
             )
         }
         let enough = record.rules.allSatisfy { rule in
-            rule.isMet(by: seen.filter { isFresh($0, now) && canAnswer($0, record, now) }.compactMap(\.member))
+            self.isMet(rule, by: seen.filter { isFresh($0, now) && canAnswer($0, record, now) }.compactMap(\.member))
         }
         // Standbys that could answer may still never do so: after two seconds everybody is asked for all he has.
         let patience = (preparingSince ?? now) + .seconds(2)
@@ -191,7 +205,8 @@ extension ClusterMachine {
     private func hasPrepared(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         guard isFresh(one, now), one.member != nil, let prepared = one.report?.prepared else { return false }
         // A timeline that the record never gave was taken by hand: it outranks nothing (R14).
-        return prepared.term == record.term && record.history.contains { $0.timeline == prepared.position.timeline }
+        let isKnown = record.history.contains { $0.timeline == prepared.position.timeline }
+        return prepared.term == record.term && (isKnown || weakness == .unknownTimelines)
     }
 
     private func waitText(_ record: ClusterRecord, _ members: [MemberID]) -> String {
@@ -220,7 +235,11 @@ extension ClusterMachine {
             ownAnswer: ownAnswer,
             primaryPosition: primaryPosition
         )
-        guard let winner = ranking.winner, let candidate = winner.member,
+        let longest = answered.max {
+            ($0.report?.prepared?.position.lsn ?? .zero) < ($1.report?.prepared?.position.lsn ?? .zero)
+        }
+        guard let winner = weakness == .positionWithoutTimeline ? longest : ranking.winner,
+            let candidate = winner.member,
             let position = winner.report?.prepared?.position,
             let old = record.primaryMember
         else {

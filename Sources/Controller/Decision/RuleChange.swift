@@ -144,10 +144,13 @@ extension ClusterMachine {
         _ primary: InstanceReport,
         _ now: MonotonicInstant
     ) -> Bool {
-        guard let confirmation = primary.confirmation, confirmation.version == record.version else { return false }
+        let isConfirmed = primary.confirmation?.version == record.version
+        guard isConfirmed || weakness == .changeUnconfirmed else { return false }
+        let isBarred = weakness != .changeUnconfirmed && weakness != .changeWithoutBarrier
+        let barrier = isBarred ? primary.confirmation?.barrier ?? .zero : .zero
         let rule = record.newestRule
         let past = (primary.status?.senders ?? []).filter {
-            $0.usesOwnSlot && $0.state == "streaming" && $0.flushLSN >= confirmation.barrier
+            $0.usesOwnSlot && $0.state == "streaming" && $0.flushLSN >= barrier
         }
         let count = rule.voters.filter { voter in past.contains { $0.applicationName == voter.applicationName } }.count
         guard count >= rule.required else { return false }
@@ -157,7 +160,7 @@ extension ClusterMachine {
             rule.mode.isSynchronous && rule.isSingleServer
                 ? "the rule is now \(rule): a single server, which only itself can succeed"
                 : "the rule is now \(rule)",
-            evidence: ["\(count) voters flushed past \(confirmation.barrier)"]
+            evidence: ["\(count) voters flushed past \(barrier)"]
         )
         // A confirmation that is accepted counts as a full new lease (R3).
         let horizon = now + spec.timings.leaseHorizon

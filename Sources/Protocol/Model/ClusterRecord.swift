@@ -1,5 +1,5 @@
 /// Where the cluster stands between two primaries.
-public enum Phase: String, Sendable, Hashable, Codable {
+public enum Phase: String, Sendable, Hashable, Codable, CaseIterable {
     /// No primary has ever been chosen.
     case forming
     /// The first primary is recorded and may be initialized (R24).

@@ -1,7 +1,7 @@
 /// Why something was done or left undone: one value feeds log, history, status and command line (P5).
 public struct Explanation: Hashable, Sendable, Codable, CustomStringConvertible {
     /// What kind of decision this explains; stable, for filters and alerts.
-    public enum Kind: String, Sendable, Hashable, Codable {
+    public enum Kind: String, Sendable, Hashable, Codable, CaseIterable {
         case birth, evidence, prepare, candidate, promote, opened, follow, rules, waiting, refused, lease, fence,
             release
         case rejoin, fault, record, backoff

@@ -3,7 +3,7 @@ import ClusterModel
 import Simulation
 
 @main
-struct Simulate: ParsableCommand {
+struct Simulate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "understudy-simulate",
         abstract: "Plays clusters in virtual time, with faults, and checks what Understudy promises.",
@@ -39,6 +39,27 @@ struct Simulate: ParsableCommand {
     @Option(name: .customLong("disable-rule"), help: "Break a rule on purpose: \(ruleNames).")
     var disableRule: RuleChoice?
 
+    @Option(help: "How many worlds to play at a time; a seed plays the same whatever this is.")
+    var jobs: Int = 1
+
+    @Flag(help: "Leave out one point of the protocol after the other and name the first seed that notices.")
+    var mutations = false
+
+    @Flag(help: "Try everything that can happen in a small world instead, breadth first.")
+    var exhaustive = false
+
+    @Option(help: "With --exhaustive: 1+1, 1+2 or 1+3, a primary and its standbys.")
+    var world: SmallWorldChoice = .two
+
+    @Option(help: "With --exhaustive: how many steps at most.")
+    var depth: Int = 100
+
+    @Option(help: "With --exhaustive: how many states at most; each takes some 10 kB while it waits its turn.")
+    var states: Int = 300_000
+
+    @Option(help: "With --exhaustive: client commits, faults, repeated orders, jumps of clocks, controllers.")
+    var bounds: SmallBounds = SmallBounds(numbers: [1, 1, 1, 2, 1])
+
     @Flag(help: "Tell every event of the seed; needs --seed.")
     var trace = false
 
@@ -47,6 +68,7 @@ struct Simulate: ParsableCommand {
 
     func validate() throws {
         if trace && seed == nil { throw ValidationError("--trace tells one seed: add --seed NUMBER") }
+        if !(1...64).contains(jobs) { throw ValidationError("--jobs must be between 1 and 64") }
         if seeds == 0 { throw ValidationError("--seeds must be at least 1") }
         if trace && durability == .all {
             throw ValidationError("--trace tells one world: add --durability required or async")
@@ -54,10 +76,10 @@ struct Simulate: ParsableCommand {
     }
 
     /// Wrong usage ends with 2 in all programs of this package.
-    static func main() {
+    static func main() async {
         do {
             var command = try parseAsRoot()
-            try command.run()
+            if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
         } catch {
             guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
             print(fullMessage(for: error))
@@ -65,28 +87,60 @@ struct Simulate: ParsableCommand {
         }
     }
 
-    func run() throws {
-        var tally = Tally()
-        let chosen = seed.map { $0...$0 } ?? first...(first + seeds - 1)
-        for seed in chosen {
-            for mode in durability.modes {
-                let options = SimulationOptions(
-                    seed: seed,
-                    durability: mode,
-                    brokenRule: disableRule?.rule,
-                    trace: trace
-                )
-                if announce { print("seed \(seed), \(mode.rawValue)") }
-                let result = simulate(options)
-                for line in result.trace { print(line) }
-                if let violation = result.violation {
-                    print("seed \(seed): \(violation)\n  play it again: \(options.command)")
-                }
-                tally.add(result)
-            }
+    func run() async throws {
+        if exhaustive { return try explore() }
+        if mutations {
+            let missed = await MutationTable(seeds: seeds, jobs: jobs).run()
+            if missed.isEmpty { return }
+            throw ExitCode.failure
         }
-        tally.show(seeds: chosen.upperBound - chosen.lowerBound + 1)
-        if tally.violations > 0 { throw ExitCode.failure }
+        let chosen = seed.map { $0...$0 } ?? first...(first + seeds - 1)
+        var tally = Tally()
+        let clock = ContinuousClock()
+        let begun = clock.now
+        if jobs == 1 || seed != nil {
+            for seed in chosen { play(seed, &tally) }
+        } else {
+            tally = await playInParallel(chosen)
+        }
+        let count = chosen.upperBound - chosen.lowerBound + 1
+        tally.show(seeds: count, taking: clock.now - begun, jobs: jobs)
+        let isIncomplete = !tally.coverage.rowsMissing.isEmpty || !tally.coverage.faultsMissing.isEmpty
+        let mustBeComplete = count >= Coverage.completeFrom && durability == .all && disableRule == nil
+        if tally.violations > 0 || (mustBeComplete && isIncomplete) { throw ExitCode.failure }
+    }
+
+    private func play(_ seed: UInt64, _ tally: inout Tally) {
+        for mode in durability.modes {
+            let options = SimulationOptions(seed: seed, durability: mode, brokenRule: disableRule?.rule, trace: trace)
+            if announce { print("seed \(seed), \(mode.rawValue)") }
+            let result = simulate(options)
+            for line in result.trace { print(line) }
+            if let violation = result.violation {
+                print("seed \(seed): \(violation)\n  play it again: \(options.command)")
+            }
+            tally.add(result)
+        }
+    }
+
+    /// Worlds share nothing, so that each thread plays its own seeds.
+    private func playInParallel(_ chosen: ClosedRange<UInt64>) async -> Tally {
+        let stride = UInt64(jobs)
+        return await withTaskGroup(of: Tally.self) { group in
+            for job in 0..<stride {
+                group.addTask {
+                    var tally = Tally()
+                    for seed in Swift.stride(from: chosen.lowerBound + job, through: chosen.upperBound, by: Int(stride))
+                    {
+                        self.play(seed, &tally)
+                    }
+                    return tally
+                }
+            }
+            var total = Tally()
+            for await tally in group { total.add(tally) }
+            return total
+        }
     }
 }
 

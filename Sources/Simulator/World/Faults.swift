@@ -16,12 +16,18 @@ extension World {
 
     private func inject() {
         guard let kind = random.pick(plan.kinds), let victim = victim() else { return }
-        let span =
+        let usual =
             random.chance(250)
             ? random.number(Time.seconds(4)...Time.seconds(12))
             : random.number(Time.milliseconds(50)...Time.seconds(4))
-        coverage.faults[kind.rawValue, default: 0] += 1
+        let span = plan.span.map { random.number($0) } ?? usual
         trace("FAULT \(kind.rawValue) at \(victim.name) for \(span / 1_000_000) ms")
+        disturb(for: span * 2)
+        if injected(kind, victim, span) { coverage.faults[kind.rawValue, default: 0] += 1 }
+    }
+
+    /// Does it; false where it cannot be done just now.
+    private func injected(_ kind: Fault, _ victim: Host, _ span: UInt64) -> Bool {
         switch kind {
         case .postmasterKilled: killPostmaster(victim)
         case .serverFrozen: freezeServer(victim, span)
@@ -32,24 +38,22 @@ extension World {
         case .hostKilled: killHost(victim, span)
         case .hostPaused: pause(victim, span)
         case .allHostsKilled: for host in hosts { killHost(host, span / 2 + random.number(0...Time.seconds(1))) }
-        case .controllerKilled:
-            stopController()
-            after(span) { $0.startController() }
-        case .controllerCutOff: cutOff(victim, span)
-        case .serversSevered:
-            if let other = random.pick(hosts), other !== victim { sever([(victim.index, other.index)], span) }
-        case .hostIsolated:
-            cutOff(victim, span)
-            if breaks(.leaseTimer) { freezeAgent(victim, span) }
-            sever(hosts.indices.filter { $0 != victim.index }.map { (victim.index, $0) }, span)
         case .networkChaos:
             network.isChaotic = true
             after(span * 2) { $0.network.isChaotic = false }
         case .connectionBroken: disconnect(victim, seenAfter: 1000...50_000)
-        case .stateWriteFails: victim.agent?.failsNextPersist = true
-        case .promotedByHand: promoteByHand(victim)
+        case .orderMisdirected: isMisdirecting = true
+        case .promotedByHand: return promoteByHand(victim)
+        case .upstreamEditedByHand: return editUpstream(victim)
         case .membersLost: loseMembers(victim)
+        case .controllerKilled, .controllerKilledBetweenActions, .controllerFrozen, .twoControllers, .storeDown:
+            return troubleController(kind, span)
+        case .controllerCutOff, .reportsLost, .serversSevered, .oneWayPartition, .hostIsolated:
+            troubleNetwork(kind, victim, span)
+        case .stateWriteFails, .stateFileTorn, .diskFull, .diskHangs, .fsyncLies, .volumeLost, .foreignDirectory:
+            return troubleDisk(kind, victim, span)
         }
+        return true
     }
 
     /// The primary more often than the others.
@@ -76,7 +80,7 @@ extension World {
         after(span) { $0.startAgent(host) }
     }
 
-    private func freezeAgent(_ host: Host, _ span: UInt64) {
+    func freezeAgent(_ host: Host, _ span: UInt64) {
         guard let agent = host.agent, !agent.isFrozen else { return }
         agent.isFrozen = true
         disconnect(host, seenAfter: 1_500_000...2_500_000)
@@ -127,11 +131,13 @@ extension World {
 
     func killHost(_ host: Host, _ span: UInt64) {
         guard host.isOn else { return }
+        disturb()
         disconnect(host, seenAfter: 1_000_000...2_500_000)
         stopAgent(host)
         for server in [host.server].compactMap(\.self) + host.lingering {
             endServer(host, server, "the machine lost power", tells: false)
         }
+        losePower(host)
         host.isOn = false
         host.isPaused = false
         host.deferred = []
@@ -166,28 +172,28 @@ extension World {
         if let server = host.server { settleCommits(host, server) }
     }
 
-    // MARK: Network
-
-    private func cutOff(_ host: Host, _ span: UInt64) {
-        network.isCutOff[host.index] = true
-        disconnect(host, seenAfter: 1_500_000...2_500_000)
-        after(span) { $0.network.isCutOff[host.index] = false }
-    }
-
-    private func sever(_ pairs: [(Int, Int)], _ span: UInt64) {
-        for (one, other) in pairs { network.sever(one, other) }
-        after(span) { world in for (one, other) in pairs { world.network.join(one, other) } }
-    }
-
     // MARK: People
 
-    private func promoteByHand(_ host: Host) {
-        // Done to the last copy there is no way back: that is between two primaries and not played.
-        guard let record = store.record, record.phase == .steady, let primary = record.primary, primary != host.name,
+    private func promoteByHand(_ host: Host) -> Bool {
+        // What it holds is given up afterwards; and done to the last copy there is no way back.
+        guard canLose(host), let primary = store.record?.primary, primary != host.name,
             self.host(of: primary)?.server?.isPrimary == true
-        else { return }
-        guard let server = host.server, server.mode == .standby, server.answersQueries else { return }
+        else { return false }
+        guard let server = host.server, server.mode == .standby, server.answersQueries else { return false }
         server.isPromoting = true
         soon(20_000...80_000) { $0.endRecovery(host, server) }
+        return true
+    }
+
+    /// Somebody points a standby at another server; one that has answered is left alone, since nothing can be
+    /// promised of a cut that people undo.
+    private func editUpstream(_ host: Host) -> Bool {
+        guard let server = host.server, server.mode == .standby, server.answersQueries, !server.hasAnswered,
+            store.record?.phase == .steady, let other = random.pick(hosts), other !== host
+        else { return false }
+        server.folder.upstream = other.index
+        endReceiver(of: server)
+        receive(host, server)
+        return true
     }
 }

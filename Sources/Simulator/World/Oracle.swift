@@ -9,6 +9,10 @@ struct Oracle {
     /// Timelines taken, and the term of each.
     var timelines: [UInt32: UInt64] = [:]
     var failovers = 0
+    /// A disk lied about what it had flushed: what was promised may be lost.
+    var isExcused = false
+    /// Until when something is known to be wrong.
+    var disturbedUntil: UInt64 = 0
     var lastAcknowledgedAt: UInt64 = 0
     /// Host whose primary acknowledged last.
     var lastHost = 0
@@ -36,6 +40,7 @@ extension World {
 
     /// From now on these records are owed to clients.
     private func promise(_ host: Host, _ folder: DataFolder, through count: Int, _ how: String) {
+        if oracle.isExcused { forgive(folder) }
         let known = oracle.chain.count
         if count <= known {
             if count > 0, oracle.chain[count - 1].id != folder.records[count - 1].id {
@@ -49,7 +54,15 @@ extension World {
         oracle.chain.append(contentsOf: folder.records[known..<count])
     }
 
+    /// What a lying disk lost is owed no longer.
+    private func forgive(_ folder: DataFolder) {
+        var common = min(oracle.chain.count, folder.records.count)
+        while common > 0, oracle.chain[common - 1].id != folder.records[common - 1].id { common -= 1 }
+        if common < folder.records.count { oracle.chain.removeLast(oracle.chain.count - common) }
+    }
+
     private func holdsPromises(_ folder: DataFolder) -> Bool {
+        if oracle.isExcused { forgive(folder) }
         guard let last = oracle.chain.last else { return true }
         return folder.records.count >= oracle.chain.count && folder.records[oracle.chain.count - 1].id == last.id
     }
@@ -82,7 +95,7 @@ extension World {
         while common > 0, oracle.chain[common - 1].id != server.folder.records[common - 1].id { common -= 1 }
         let kept = common > 0 ? oracle.chain[common - 1].end : 0
         let end = oracle.chain.last?.end ?? 0
-        if let reported = controller?.reportedPrimaryEnd {
+        if let reported = controllers.first?.reportedPrimaryEnd {
             let behind = min(reported, end) > kept ? min(reported, end) - kept : 0
             if behind > spec.maximumLagOnFailover {
                 violate(
@@ -94,7 +107,7 @@ extension World {
         }
         trace("\(end - kept) bytes are lost, as 'async' allows")
         oracle.chain.removeLast(oracle.chain.count - common)
-        controller?.reportedPrimaryEnd = nil
+        for process in controllers { process.reportedPrimaryEnd = nil }
     }
 
     // MARK: Opening
@@ -152,7 +165,7 @@ extension World {
             guard other !== host, let folder = other.disk.folder, folder.flushed > index else { return false }
             return folder.records[index].id == record.id
         }
-        if copies.isEmpty {
+        if copies.isEmpty && !oracle.isExcused {
             violate(
                 "I3",
                 "'\(host.name)' admits clients in term \(server.term), but nobody else has what it shows (R23)"

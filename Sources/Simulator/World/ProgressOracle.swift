@@ -8,9 +8,20 @@ extension World {
         isHealing = true
         trace("--- no faults from here on ---")
         network.heal()
+        store.isDown = false
+        isMisdirecting = false
+        leaveOneController()
+        for process in controllers {
+            process.actionsToLive = nil
+            thaw(process)
+        }
         startController()
         resumeAutomation()
         for host in hosts {
+            mountOwn(host)
+            host.disk.isFull = false
+            host.disk.isHung = false
+            host.disk.lies = false
             if !host.isOn { powerOn(host) }
             if host.isPaused { wake(host) }
             if !host.launcherIsAlive { restartLauncher(host) }

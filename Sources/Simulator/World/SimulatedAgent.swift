@@ -6,8 +6,14 @@ import InstanceDecision
 extension World {
     func startAgent(_ host: Host) {
         guard host.isOn, host.launcherIsAlive, host.agent == nil else { return }
-        let configuration = InstanceConfiguration(name: host.name, timings: spec.timings)
+        if let state = host.disk.state, state.promised.term < host.promised {
+            violate("I2", "'\(host.name)' promised term \(host.promised) and knows of \(state.promised.term) only")
+        }
+        var timings = spec.timings
+        if breaks(.shortHorizon) { timings.leaseDuration = timings.leaseDuration * 3 }
+        let configuration = InstanceConfiguration(name: host.name, timings: timings)
         let agent = AgentProcess(number: nextNumber(), machine: InstanceMachine(configuration: configuration))
+        agent.machine.weakness = weakness
         host.agent = agent
         trace("[\(host.name)] agent starts")
         attach(host, agent)
@@ -18,6 +24,7 @@ extension World {
     func stopAgent(_ host: Host) {
         guard host.agent != nil else { return }
         host.agent = nil
+        disturb()
         trace("[\(host.name)] agent is gone")
         disconnect(host, seenAfter: 1000...50_000)
     }
@@ -26,7 +33,8 @@ extension World {
     func attach(_ host: Host, _ agent: AgentProcess) {
         agent.launcherNumber = host.launcherNumber
         let folder = host.disk.folder
-        let directory: DataDirectory = folder.map { .present($0.systemIdentifier) } ?? .empty
+        var directory: DataDirectory = folder.map { .present($0.systemIdentifier) } ?? .empty
+        if host.disk.isForeign { directory = .foreign(reason: "it is not a data directory") }
         let matches = folder != nil && folder?.incarnation == host.disk.state?.incarnation
         var view = LauncherView.down
         if host.server != nil { view = .running(lease: host.leaseEnd.map { $0 - local(host) }) }
@@ -63,6 +71,7 @@ extension World {
 
     private func decide(_ event: InstanceEvent, _ host: Host, _ agent: AgentProcess) {
         let promised = agent.machine.state.promised
+        if case .order(let order) = event { cover(admissionRow(order, agent.machine)) }
         agent.actions = agent.machine.handle(event, at: local(host))
         if agent.machine.state.promised.term < promised.term {
             violate("I2", "'\(host.name)' fell from term \(promised.term) to \(agent.machine.state.promised.term)")
@@ -113,6 +122,7 @@ extension World {
                 agent.actionsToLive = left - 1
             }
             let action = agent.actions.removeFirst()
+            cover(action, agent)
             if case .persist(let state) = action {
                 persist(state, host, agent)
             } else {
@@ -124,7 +134,8 @@ extension World {
     private func persist(_ state: InstanceState, _ host: Host, _ agent: AgentProcess) {
         agent.isBusy = true
         later(host, agent, 100...2500) { world in
-            if agent.failsNextPersist {
+            if host.disk.isHung { return world.persist(state, host, agent) }
+            if agent.failsNextPersist || host.disk.isFull {
                 world.trace("[\(host.name)] the state file cannot be written: the agent starts over")
                 world.stopAgent(host)
                 return world.soon(10_000...500_000) { $0.startAgent(host) }
@@ -135,12 +146,19 @@ extension World {
                     "'\(host.name)' wrote a promise of \(state.promised.term) over \(before.promised.term)"
                 )
             }
-            host.disk.state = state
+            if !(world.breaks(.volatilePromise) && world.onlyPromises(state, host)) { host.disk.state = state }
+            host.promised = max(host.promised, state.promised.term)
             agent.isBusy = false
             world.perform(host, agent)
             world.work(host, agent)
             world.scheduleWake(host, agent)
         }
+    }
+
+    private func onlyPromises(_ state: InstanceState, _ host: Host) -> Bool {
+        guard var before = host.disk.state else { return false }
+        before.promised = state.promised
+        return before == state
     }
 
     private func perform(_ action: InstanceAction, _ host: Host, _ agent: AgentProcess) {
@@ -167,12 +185,14 @@ extension World {
             send(.refused(host.name, refusal), from: host)
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
+            cover("explains: \(explanation.kind.rawValue)")
             trace("[\(host.name)] \(explanation)")
         }
     }
 
     func complete(_ id: ActionID, _ outcome: Outcome, _ host: Host, _ agent: AgentProcess) {
         guard !agent.cancelled.contains(id) else { return }
+        cover(id, outcome, agent)
         give(.event(.completed(id, outcome)), host, agent)
     }
 

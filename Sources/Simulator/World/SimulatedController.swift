@@ -5,57 +5,113 @@ import InstanceDecision
 /// The stored record: what survives every controller.
 struct SimulatedStore {
     var record: ClusterRecord?
+    /// Neither read nor written.
+    var isDown = false
 }
 
 /// One life of the controller: the production core and what its shell keeps.
 final class ControllerProcess {
     let number: Int
     var machine: ClusterMachine
+    let clock: HostClock
+    var isAlive = true
+    /// Stopped, to wake and believe that it still leads.
+    var isFrozen = false
+    /// What became due while it was frozen.
+    var deferred: [EventQueue.Step] = []
+    /// Dies before that many more actions are done.
+    var actionsToLive: Int?
     var connections: [ControlConnection]
     var wakeAt: UInt64 = 0
+    /// What each instance reported last, and when that came.
+    var reports: [(report: InstanceReport, at: UInt64)?]
     /// Highest position that a primary reported to this life.
     var reportedPrimaryEnd: UInt64?
 
-    init(number: Int, machine: ClusterMachine, count: Int) {
+    init(number: Int, machine: ClusterMachine, clock: HostClock, count: Int) {
         self.number = number
+        self.clock = clock
         self.machine = machine
         connections = Array(repeating: ControlConnection(), count: count)
+        reports = Array(repeating: nil, count: count)
     }
 }
 
 extension World {
+    /// Starts one if there is none.
     func startController() {
-        guard controller == nil else { return }
+        if controllers.isEmpty { addController() }
+    }
+
+    /// Starts one, whoever leads already.
+    func addController() {
         let process = ControllerProcess(
             number: nextNumber(),
-            machine: ClusterMachine(spec: spec),
+            machine: ClusterMachine(spec: toldSpec),
+            clock: HostClock(offset: random.number(1...1 << 50), rate: 960 + UInt64(random.below(81))),
             count: hosts.count
         )
-        controller = process
-        trace("controller starts")
+        process.machine.weakness = weakness
+        controllers.append(process)
+        trace("controller \(process.number) starts")
         load(process)
         for host in hosts { connectSoon(host) }
     }
 
-    func stopController() {
-        guard let process = controller else { return }
-        controller = nil
-        trace("controller is killed")
-        for host in hosts where process.connections[host.index].isUp { connectSoon(host) }
+    /// The specification, as the controllers are told it.
+    private var toldSpec: ClusterSpec {
+        var told = spec
+        if breaks(.noLimit) { told.maximumLagOnFailover = 1 << 40 }
+        return told
     }
 
-    private func load(_ process: ControllerProcess) {
-        soon(200...20_000) { world in world.tell(process, .recordLoaded(world.store.record)) }
+    func stopController(_ process: ControllerProcess) {
+        guard process.isAlive else { return }
+        process.isAlive = false
+        disturb()
+        controllers.removeAll { $0 === process }
+        trace("controller \(process.number) is killed")
+        for host in hosts where host.leader === process {
+            host.leader = nil
+            connectSoon(host)
+        }
+    }
+
+    func thaw(_ process: ControllerProcess) {
+        guard process.isFrozen else { return }
+        trace("controller \(process.number) thaws")
+        process.isFrozen = false
+        let due = process.deferred
+        process.deferred = []
+        for step in due { step(self) }
+    }
+
+    func load(_ process: ControllerProcess) {
+        soon(200...20_000) { world in
+            if world.store.isDown { return world.after(Time.seconds(1)) { $0.load(process) } }
+            world.tell(process, .recordLoaded(world.store.record))
+        }
     }
 
     func tell(_ process: ControllerProcess, _ event: ClusterEvent) {
-        guard controller === process else { return }
-        let moment = controllerClock.local(now)
+        guard process.isAlive else { return }
+        if process.isFrozen { return process.deferred.append { $0.tell(process, event) } }
+        let moment = process.clock.local(now)
         let before = process.machine.record
         let actions = process.machine.handle(event, at: moment)
-        for action in actions { perform(action, process) }
+        for action in actions {
+            if let left = process.actionsToLive {
+                if left <= 0 {
+                    trace("controller dies between two actions")
+                    stopController(process)
+                    return soon(10_000...2_000_000) { $0.startController() }
+                }
+                process.actionsToLive = left - 1
+            }
+            perform(action, process)
+        }
         if process.machine.record != before, let record = process.machine.record { tellRecord(record) }
-        let wake = controllerClock.moment(process.machine.wakeAt(after: controllerClock.local(now)))
+        let wake = process.clock.moment(process.machine.wakeAt(after: process.clock.local(now)))
         if process.wakeAt <= now || wake < process.wakeAt {
             process.wakeAt = wake
             queue.add(at: max(wake, now + 1)) { world in
@@ -72,8 +128,11 @@ extension World {
     }
 
     private func perform(_ action: ClusterAction, _ process: ControllerProcess) {
+        cover("controller: \(action.row.rawValue)")
         switch action {
-        case .store(let record, let replaced): compareAndSwap(record, replaced, process)
+        case .store(let record, let replaced):
+            checkEvidence(process.machine.record, record, process)
+            compareAndSwap(record, replaced, process)
         case .load: load(process)
         case .send(let order, let name):
             guard let host = host(of: name) else { return }
@@ -84,6 +143,7 @@ extension World {
             send(answer, to: host, process)
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
+            cover("explains: \(explanation.kind.rawValue)")
             trace("controller: \(explanation)")
         case .reply(let answer, let id): trace("controller replies to \(id): \(answer.ending), \(answer.text)")
         case .concluded(let summary): trace("controller concludes: \(summary.to) is primary of term \(summary.term)")
@@ -97,19 +157,22 @@ extension World {
         if isLost { coverage.faults["storeAnswerLost", default: 0] += 1 }
         soon(300...8000) { world in
             // A write of a controller that has died since may still take effect.
-            if world.controller !== process, world.random.chance(500) { return }
+            if !process.isAlive, world.random.chance(500) { return }
+            if world.store.isDown {
+                return world.soon(500_000...2_000_000) { $0.tell(process, .recordUnknown(reason: "no answer")) }
+            }
             guard (world.store.record?.version ?? .none) == replaced else {
                 let current = world.store.record
                 return world.soon(100...2000) { $0.tell(process, .recordConflict(current)) }
             }
             var record = wanted
-            if world.breaks(.voterSwap), let before = world.store.record { record = world.withoutSwap(record, before) }
+            if world.breaks(.voterSwap), let before = world.store.record { record = record.withoutSwap(after: before) }
             if world.breaks(.oldRule) { record.rules = Array(record.rules.suffix(1)) }
             if !isDropped {
                 world.recordStored(record)
             }
             world.soon(100...3000) { world in
-                if isLost {
+                if isLost && !world.breaks(.unrecordedStep) {
                     world.tell(process, .recordUnknown(reason: "the answer was lost"))
                 } else {
                     world.tell(process, record == wanted ? .recordStored : .recordConflict(record))
@@ -122,33 +185,24 @@ extension World {
         if let before = store.record, record.term < before.term {
             violate("I2", "the record's term fell from \(before.term) to \(record.term)")
         }
+        checkReplaced(store.record, record)
+        if let row = RecordRow(from: store.record, to: record) { cover("record: \(row.rawValue)") }
         store.record = record
         checkNewRecord(record)
-    }
-
-    /// Rule R7 broken: the candidate leaves the voters and nobody takes its place.
-    private func withoutSwap(_ wanted: ClusterRecord, _ before: ClusterRecord) -> ClusterRecord {
-        guard wanted.phase == .promoting, before.phase == .preparing, let old = before.primaryMember else {
-            return wanted
-        }
-        var record = wanted
-        record.rules = wanted.rules.map { rule in
-            guard rule.voters.count > 1 else { return rule }
-            return Rule(voters: rule.voters.filter { $0 != old }, required: rule.required, mode: rule.mode)
-        }
-        return record
     }
 
     // MARK: Connections
 
     func connectSoon(_ host: Host) { soon(5_000...300_000) { $0.connect(host) } }
 
+    /// To whichever controller answers first.
     private func connect(_ host: Host) {
         guard host.isOn, host.agent != nil else { return }
-        guard let process = controller, !process.connections[host.index].isUp else { return }
-        guard host.isRunning, host.agent?.isFrozen == false, !network.isCutOff[host.index] else {
-            return connectSoon(host)
-        }
+        if let process = host.leader, process.connections[host.index].isUp { return }
+        guard host.isRunning, host.agent?.isFrozen == false, !network.isCutOff[host.index],
+            !network.isMute[host.index], let process = random.pick(controllers.filter { !$0.isFrozen })
+        else { return connectSoon(host) }
+        host.leader = process
         process.connections[host.index] = ControlConnection(number: nextNumber(), isUp: true)
         tell(process, .connected(host.name))
         if let agent = host.agent { give(.report, host, agent) }
@@ -156,10 +210,10 @@ extension World {
 
     /// The connection ends; the controller sees it after a while.
     func disconnect(_ host: Host, seenAfter microseconds: ClosedRange<UInt64>) {
-        guard let process = controller, process.connections[host.index].isUp else { return }
+        guard let process = host.leader, process.connections[host.index].isUp else { return }
         let number = process.connections[host.index].number
         soon(microseconds) { world in
-            guard world.controller === process, process.connections[host.index].number == number,
+            guard process.isAlive, process.connections[host.index].number == number,
                 process.connections[host.index].isUp
             else { return }
             process.connections[host.index].isUp = false
@@ -187,8 +241,9 @@ extension World {
     private var losesMessage: Bool { network.isChaotic && random.chance(150) }
 
     private func send(_ order: Order, to host: Host, _ process: ControllerProcess) {
-        let copies = network.isChaotic && random.chance(breaks(.staleOrders) ? 900 : 250) ? 2 : 1
+        let copies = network.isChaotic && random.chance(breaks(.staleOrders) || breaks(.nameOnly) ? 900 : 250) ? 2 : 1
         let number = process.connections[host.index].number
+        misdirect(order)
         for copy in 0..<copies {
             // A duplicate may come in an hour, to whoever lives there then.
             let isStray = copy > 0
@@ -197,7 +252,7 @@ extension World {
             after(delay) { world in
                 guard !world.network.isCutOff[host.index], let agent = host.agent else { return }
                 if !isStray {
-                    guard world.controller === process, process.connections[host.index].number == number else { return }
+                    guard process.isAlive, process.connections[host.index].number == number else { return }
                 }
                 world.inside(host, agent) { $0.give(.event(.order($0.restamped(order, agent))), host, agent) }
             }
@@ -215,13 +270,16 @@ extension World {
         guard process.connections[host.index].isUp, !losesMessage, let agent = host.agent else { return }
         let number = process.connections[host.index].number
         let copies = network.isChaotic && random.chance(100) ? 2 : 1
+        var answer = answer
+        if breaks(.shortHorizon) { answer.lease = answer.lease.map { $0 * 3 } }
         for _ in 0..<copies {
             after(latencyDown(host, process)) { world in
                 guard process.connections[host.index].number == number, !world.network.isCutOff[host.index] else {
                     return
                 }
                 world.inside(host, agent) { world in
-                    guard let sentAt = agent.sent[answer.sequence] else { return }
+                    guard var sentAt = agent.sent[answer.sequence] else { return }
+                    if world.breaks(.lateLease) { sentAt = world.local(host) }
                     world.give(.event(.answered(answer, sentAt: sentAt)), host, agent)
                 }
             }
@@ -230,7 +288,7 @@ extension World {
 
     /// Sends a report or a refusal to the controller.
     func send(_ event: ClusterEvent, from host: Host) {
-        guard let process = controller, process.connections[host.index].isUp, !losesMessage else { return }
+        guard let process = host.leader, process.connections[host.index].isUp, !losesMessage else { return }
         let number = process.connections[host.index].number
         var delay = latency()
         if !network.isChaotic {
@@ -238,9 +296,11 @@ extension World {
             process.connections[host.index].lastArrivalUp = now + delay
         }
         after(delay) { world in
-            guard world.controller === process, process.connections[host.index].number == number,
-                process.connections[host.index].isUp, !world.network.isCutOff[host.index]
+            guard process.isAlive, process.connections[host.index].number == number,
+                process.connections[host.index].isUp, !world.network.isCutOff[host.index],
+                !world.network.isMute[host.index]
             else { return }
+            if case .report(_, let report) = event { process.reports[host.index] = (report, world.now) }
             world.noteReport(event, process)
             world.tell(process, event)
         }
@@ -250,5 +310,18 @@ extension World {
         guard case .report(let name, let report) = event, let status = report.status, !status.inRecovery else { return }
         guard name == store.record?.primary, report.state.primaryOfTerm == store.record?.term else { return }
         process.reportedPrimaryEnd = max(process.reportedPrimaryEnd ?? 0, status.position.lsn.rawValue)
+    }
+}
+
+extension ClusterRecord {
+    /// Rule R7 broken: the candidate leaves the voters and nobody takes its place.
+    func withoutSwap(after before: ClusterRecord) -> ClusterRecord {
+        guard phase == .promoting, before.phase == .preparing, let old = before.primaryMember else { return self }
+        var record = self
+        record.rules = rules.map { rule in
+            guard rule.voters.count > 1 else { return rule }
+            return Rule(voters: rule.voters.filter { $0 != old }, required: rule.required, mode: rule.mode)
+        }
+        return record
     }
 }

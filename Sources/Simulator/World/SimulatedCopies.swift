@@ -5,11 +5,13 @@ import InstanceDecision
 extension World {
     func initialize(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
         later(host, agent, id, 300_000...1_500_000) { world in
-            guard !world.fails(20) else { return world.complete(id, .failed("initdb failed"), host, agent) }
+            guard !world.fails(20), !host.disk.isStill else {
+                return world.complete(id, .failed("initdb failed"), host, agent)
+            }
             let number = SystemIdentifier(rawValue: world.random.next() >> 1)
             let folder = DataFolder(
                 systemIdentifier: number,
-                incarnation: world.newIncarnation(),
+                incarnation: world.newIncarnation(host),
                 records: [world.newRecord(timeline: 1, after: 0x100_0000)]
             )
             folder.names = ""
@@ -19,18 +21,23 @@ extension World {
     }
 
     func clone(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
+        if breaks(.deletedFirst) {
+            checkLastCopy(host)
+            host.disk.folder = nil
+        }
         later(host, agent, id, 200_000...3_000_000) { world in
             guard host.server == nil, !agent.cancelled.contains(id) else { return }
-            guard let source = world.source(upstream, for: host), !world.fails(30) else {
+            guard let source = world.source(upstream, for: host), !world.fails(30), !host.disk.isStill else {
                 return world.complete(id, .failed("pg_basebackup could not read the primary"), host, agent)
             }
             let folder = DataFolder(
                 systemIdentifier: source.systemIdentifier,
-                incarnation: world.newIncarnation(),
+                incarnation: world.newIncarnation(host),
                 records: Array(source.records.prefix(source.flushed))
             )
             folder.upstream = world.hostIndex(of: upstream.server)
             folder.highestHistoryFile = source.timeline
+            world.checkLastCopy(host)
             host.disk.folder = folder
             world.trace("[\(host.name)] copied: \(folder.position)")
             world.complete(id, .cloned(folder.incarnation, folder.systemIdentifier), host, agent)
@@ -60,10 +67,11 @@ extension World {
             // Recovered to a clean shutdown first; the control file is the last thing that pg_rewind writes.
             folder.shutDownCleanly = true
             folder.wasPrimary = true
+            world.checkLastCopy(host)
             folder.isDamaged = true
             world.later(host, agent, id, 200_000...1_500_000) { world in
                 guard host.server == nil, host.disk.folder === folder, !agent.cancelled.contains(id) else { return }
-                guard let source = world.source(upstream, for: host), !world.fails(50) else {
+                guard let source = world.source(upstream, for: host), !world.fails(50), !host.disk.isStill else {
                     return world.complete(id, .failed("pg_rewind failed"), host, agent)
                 }
                 folder.records = Array(source.records.prefix(source.flushed))
@@ -89,7 +97,7 @@ extension World {
 
     func inspect(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
         later(host, agent, id, 5000...50_000) { world in
-            guard let folder = host.disk.folder, host.server == nil else {
+            guard let folder = host.disk.folder, host.server == nil, !world.fails(10) else {
                 return world.complete(id, .failed("the server is running, or there is no data"), host, agent)
             }
             let facts = StoppedFacts(
@@ -103,9 +111,12 @@ extension World {
         }
     }
 
-    private func fails(_ perMille: Int) -> Bool { !isHealing && plan.isTroubled && random.chance(perMille) }
+    func fails(_ perMille: Int) -> Bool { !isHealing && plan.isTroubled && random.chance(perMille) }
 
-    private func newIncarnation() -> Incarnation { Incarnation(number: UInt32(truncatingIfNeeded: random.next())) }
+    private func newIncarnation(_ host: Host) -> Incarnation {
+        let number = UInt32(truncatingIfNeeded: random.next())
+        return Incarnation(number: breaks(.nameOnly) ? UInt32(host.index + 1) : number)
+    }
 
     func newRecord(timeline: UInt32, after end: UInt64) -> WALRecord {
         lastRecord += 1

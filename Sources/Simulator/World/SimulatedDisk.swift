@@ -24,6 +24,12 @@ final class DataFolder {
     var names = standbySynchronousNames
     /// Whether the `pg_hba` file admits clients.
     var gateIsOpen = false
+    /// Highest timeline of a server that a receiver connected to.
+    var connectedTimeline: UInt32 = 0
+    /// How often settings were written: a late write knows by it that it was overtaken.
+    var writes = 0
+    /// Highest timeline of which there is only a comment: no way leads to it.
+    var commentedTimeline: UInt32 = 0
     /// Highest timeline of which there is a history file, comment-only ones included.
     var highestHistoryFile: UInt32 = 0
     /// A rewind was begun and is not done: no server starts from this.
@@ -74,4 +80,15 @@ final class DataFolder {
 struct Disk {
     var state: InstanceState?
     var folder: DataFolder?
+    /// Something that is not this cluster's lies where the data should be.
+    var isForeign = false
+    /// No write succeeds.
+    var isFull = false
+    /// No write ends.
+    var isHung = false
+    /// Flushes are said to be done and are not: the loss shows when the machine loses power.
+    var lies = false
+
+    /// Nothing is written.
+    var isStill: Bool { isFull || isHung }
 }

@@ -42,6 +42,11 @@ final class ServerProcesses {
     var term: UInt64 = 0
     /// Term that its agent triggered a promotion for.
     var orderedTerm: UInt64 = 0
+    /// When its replay has come to the end of what is on disk, and how much is missing until then.
+    var replayedAt: UInt64 = 0
+    var replayLag = 0
+    /// Its receiver has run since the start.
+    var hasReceived = false
     /// Records it came out of recovery with: what it shows from its opening on.
     var recoveredCount = 0
     var hasOpened = false
@@ -61,6 +66,8 @@ final class ServerProcesses {
     }
 
     var isPrimary: Bool { mode == .primary }
+    /// Promoted, or being promoted, by hand.
+    var isUnordered: Bool { (isPromoting || isPrimary) && orderedTerm == 0 && term == 0 }
     var answersQueries: Bool { mode != .starting && !isFrozen && !postmasterIsDead && !isGone && !isShuttingDown }
 }
 
@@ -72,6 +79,8 @@ final class ReplicationLink {
     let receiver: ServerProcesses
     let application: String
     var senderIsAlive = true
+    /// The histories were found to fit; until then the sender believes what the receiver claims.
+    var isProven = true
     var receiverIsAlive = true
     /// Records known by the sender to be flushed by the receiver.
     var acknowledged: Int
@@ -141,6 +150,8 @@ final class AgentProcess {
     var cancelled: [ActionID] = []
     /// Dies before that many more actions are done.
     var actionsToLive: Int?
+    /// What each action awaited is, for the coverage.
+    var rows: [ActionID: AgentRow] = [:]
     var failsNextPersist = false
     var wakeAt: UInt64?
     var nextPoll: UInt64 = 0
@@ -158,6 +169,10 @@ final class Host {
     let spec: InstanceSpec
     let clock: HostClock
     var disk = Disk()
+    /// The right one, while another is mounted in its place.
+    var hiddenDisk: Disk?
+    /// Highest term whose promise reached the disk.
+    var promised: Term = .none
     var isOn = true
     var isPaused = false
     /// What became due on it while it was paused.
@@ -172,6 +187,8 @@ final class Host {
     /// Processes that outlive the word that they are gone; only where rule R4 is broken.
     var lingering: [ServerProcesses] = []
     var agent: AgentProcess?
+    /// The controller that its agent talks to, or did last.
+    var leader: ControllerProcess?
 
     init(index: Int, spec: InstanceSpec, clock: HostClock) {
         self.index = index

@@ -2,19 +2,29 @@ import ClusterModel
 
 /// Who reaches whom, and what becomes of messages.
 struct SimulatedNetwork {
-    /// Between servers; both ways at once.
+    /// From one server to another.
     private var severed: [[Bool]]
-    /// Between an agent and the controller.
+    /// Between an agent and the controllers.
     var isCutOff: [Bool]
+    /// What the agent sends is lost; what it is sent arrives.
+    var isMute: [Bool]
     /// Messages are lost, doubled, late and out of order.
     var isChaotic = false
 
     init(count: Int) {
         severed = Array(repeating: Array(repeating: false, count: count), count: count)
         isCutOff = Array(repeating: false, count: count)
+        isMute = Array(repeating: false, count: count)
     }
 
-    func reaches(_ one: Int, _ other: Int) -> Bool { one == other || !severed[one][other] }
+    /// Whether anything gets from the first to the second.
+    func carries(_ one: Int, _ other: Int) -> Bool { one == other || !severed[one][other] }
+
+    /// Whether they can talk to each other.
+    func reaches(_ one: Int, _ other: Int) -> Bool { carries(one, other) && carries(other, one) }
+
+    /// Loses all that goes from the first to the second.
+    mutating func block(_ one: Int, _ other: Int) { severed[one][other] = true }
 
     mutating func sever(_ one: Int, _ other: Int) {
         severed[one][other] = true
@@ -30,6 +40,7 @@ struct SimulatedNetwork {
         for one in severed.indices {
             for other in severed.indices { severed[one][other] = false }
             isCutOff[one] = false
+            isMute[one] = false
         }
         isChaotic = false
     }

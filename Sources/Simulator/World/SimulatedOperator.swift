@@ -36,7 +36,8 @@ extension World {
     }
 
     func command(_ command: ClusterCommand) {
-        guard let process = controller else { return }
+        guard let process = controllers.first else { return }
+        disturb(for: Time.seconds(2))
         let id = UInt64(nextNumber())
         trace("OPERATOR asks \(id): \(command)")
         tell(process, .command(command, id: id))

@@ -35,6 +35,8 @@ extension World {
     }
 
     private func configure(_ folder: DataFolder, _ launch: ServerLaunch, _ host: Host) {
+        folder.writes += 1
+        if !breaks(.commentFiles) { folder.commentedTimeline = 0 }
         switch launch {
         case .firstPrimary:
             folder.standbySignal = false
@@ -67,17 +69,26 @@ extension World {
                     $0.complete(id, .failed("the server does not answer"), host, agent)
                 }
             }
+            folder.writes += 1
+            if !world.breaks(.commentFiles) { folder.commentedTimeline = 0 }
             if !world.breaks(.revocation) {
                 folder.upstream = nil
                 world.endReceiver(of: server)
             }
-            let wait: ClosedRange<UInt64> = waitForReplay ? 50_000...300_000 : 5_000...30_000
+            let waits = waitForReplay && !world.breaks(.unreplayedPosition)
+            let left = waits ? max(server.replayedAt, world.now) - world.now : 0
+            let wait: ClosedRange<UInt64> = waits ? left / 1000 + 50_000...left / 1000 + 300_000 : 5_000...30_000
             world.later(host, agent, id, wait) { world in
                 guard host.server === server, server.answersQueries, host.disk.folder === folder else {
                     return world.complete(id, .failed("the server does not answer"), host, agent)
                 }
-                server.hasAnswered = true
-                world.complete(id, .cut(folder.position), host, agent)
+                server.hasAnswered = agent.machine.answersPrepare
+                var position = world.readPosition(server)
+                if world.breaks(.connectedTimeline) {
+                    let timeline = max(position.timeline.rawValue, folder.connectedTimeline)
+                    position = WALPosition(timeline: Timeline(rawValue: timeline), lsn: position.lsn)
+                }
+                world.complete(id, .cut(position), host, agent)
             }
         }
     }
@@ -88,6 +99,12 @@ extension World {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
             let source = world.hostIndex(of: upstream.server)
+            if world.fails(30) {
+                world.followLater(host, server, source)
+                return world.complete(id, .failed("the write timed out"), host, agent)
+            }
+            server.folder.writes += 1
+            if !world.breaks(.commentFiles) { server.folder.commentedTimeline = 0 }
             if server.folder.upstream != source || server.receiver?.source != source {
                 server.folder.upstream = source
                 server.hasAnswered = false
@@ -100,6 +117,18 @@ extension World {
         }
     }
 
+    /// A write that timed out may be done after all, unless what came later has ended it (D13).
+    private func followLater(_ host: Host, _ server: ServerProcesses, _ source: Int?) {
+        let folder = server.folder
+        let writes = folder.writes
+        soon(10_000...3_000_000) { world in
+            guard folder.writes == writes || world.breaks(.lateFollow) else { return }
+            folder.upstream = source
+            if !world.breaks(.lateFollow) { server.hasAnswered = false }
+            if host.server === server { world.receive(host, server) }
+        }
+    }
+
     // MARK: Promotion (R13)
 
     func promote(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: PromotionWork) {
@@ -108,7 +137,9 @@ extension World {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
             let folder = server.folder
-            folder.highestHistoryFile = max(folder.highestHistoryFile, work.foreignTimelines.map(\.rawValue).max() ?? 0)
+            let foreign = world.breaks(.ownTimeline) ? 0 : work.foreignTimelines.map(\.rawValue).max() ?? 0
+            folder.commentedTimeline = foreign
+            folder.highestHistoryFile = max(folder.highestHistoryFile, foreign)
             folder.names = world.breaks(.names) ? "" : work.synchronousNames
             server.names = SynchronousNames(folder.names)
             folder.gateIsOpen = false
@@ -166,7 +197,7 @@ extension World {
             world.complete(
                 id,
                 .promoted(
-                    timeline: Timeline(rawValue: switchRecord.timeline),
+                    timeline: world.breaks(.ownTimeline) ? work.timeline : Timeline(rawValue: switchRecord.timeline),
                     switchLSN: LSN(rawValue: switchRecord.end),
                     forkLSN: LSN(rawValue: fork)
                 ),

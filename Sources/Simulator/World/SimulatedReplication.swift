@@ -25,7 +25,8 @@ extension World {
         let application = MemberID(name: host.name, incarnation: server.folder.incarnation).applicationName
         // The slot is taken until the server notices that its former sender talks to nobody.
         guard !sender.senders.contains(where: { $0.senderIsAlive && $0.application == application }) else { return }
-        guard server.folder.isPrefix(of: sender.folder) else { return }
+        server.folder.connectedTimeline = max(server.folder.connectedTimeline, sender.folder.timeline)
+        guard server.folder.isPrefix(of: sender.folder) else { return claim(host, server, source, sender, application) }
         let link = ReplicationLink(
             from: index,
             sender,
@@ -36,6 +37,7 @@ extension World {
         )
         link.acknowledged = server.folder.flushed
         server.receiver = link
+        server.hasReceived = true
         sender.senders.append(link)
         server.folder.highestHistoryFile = max(server.folder.highestHistoryFile, sender.folder.timeline)
         trace("[\(host.name)] receives from \(source.name)")
@@ -44,12 +46,37 @@ extension World {
         settleCommits(source, sender)
     }
 
+    /// A receiver tells its own end as flushed before it finds that the histories do not fit (D5).
+    private func claim(
+        _ host: Host,
+        _ server: ServerProcesses,
+        _ source: Host,
+        _ sender: ServerProcesses,
+        _ application: String
+    ) {
+        let link = ReplicationLink(
+            from: source.index,
+            sender,
+            to: host.index,
+            server,
+            application: application,
+            now: now
+        )
+        link.receiverIsAlive = false
+        link.isProven = false
+        let end = server.folder.flushedEnd
+        link.acknowledged = sender.folder.records.count { $0.end <= end }
+        sender.senders.append(link)
+        settleCommits(source, sender)
+        soon(5_000...60_000) { $0.endSender(link) }
+    }
+
     /// SIGTERM to the receiver, or its end with its server; the sender hears of it if it can.
     func endReceiver(of server: ServerProcesses) {
         guard let link = server.receiver else { return }
         server.receiver = nil
         link.receiverIsAlive = false
-        if network.reaches(link.source, link.target) { soon(500...20_000) { $0.endSender(link) } }
+        if network.carries(link.target, link.source) { soon(500...20_000) { $0.endSender(link) } }
         if !server.isGone { receive(hosts[link.target], server) }
     }
 
@@ -62,7 +89,7 @@ extension World {
     func endSenders(of server: ServerProcesses) {
         for link in server.senders {
             link.senderIsAlive = false
-            guard network.reaches(link.source, link.target) else { continue }
+            guard network.carries(link.source, link.target) else { continue }
             soon(500...25_000) { $0.receiverHearsEnd(link) }
         }
         server.senders = []
@@ -84,14 +111,10 @@ extension World {
             let target = world.hosts[link.target]
             let sends = link.senderIsAlive && source.isRunning && !link.sender.isFrozen
             let hears = link.receiverIsAlive && target.isRunning && !link.receiver.isFrozen
-            if world.network.reaches(link.source, link.target) {
-                if sends && hears {
-                    link.heardAt = world.now
-                    link.repliedAt = world.now
-                } else if sends && !link.receiverIsAlive {
-                    world.endSender(link)
-                }
-            }
+            let replies = world.network.carries(link.target, link.source)
+            if sends && hears && world.network.carries(link.source, link.target) { link.heardAt = world.now }
+            if sends && hears && replies { link.repliedAt = world.now }
+            if sends && !link.receiverIsAlive && replies { world.endSender(link) }
             if hears && world.now - link.heardAt > Time.seconds(2) { world.endReceiver(of: link.receiver) }
             if sends && world.now - link.repliedAt > Time.seconds(2) { world.endSender(link) }
             world.keepAlive(link)
@@ -111,7 +134,9 @@ extension World {
         link.pumpIsScheduled = false
         guard link.senderIsAlive, link.receiverIsAlive, link.receiver.receiver === link else { return }
         let isStill = !hosts[link.source].isRunning || !hosts[link.target].isRunning || link.receiver.isFrozen
-        guard !isStill, !link.sender.isFrozen, network.reaches(link.source, link.target) else {
+        guard !isStill, !link.sender.isFrozen, !hosts[link.target].disk.isStill,
+            network.carries(link.source, link.target)
+        else {
             link.pumpIsScheduled = true
             return soon(100_000...200_000) { $0.arrive(link) }
         }
@@ -132,7 +157,11 @@ extension World {
 
     private func acknowledge(_ link: ReplicationLink, _ count: Int) {
         let source = hosts[link.source]
-        guard link.senderIsAlive, network.reaches(link.source, link.target) else { return }
+        guard link.senderIsAlive, network.carries(link.target, link.source) else {
+            // Lost on the way; the next reply tells all.
+            if link.senderIsAlive, link.receiverIsAlive { pump(link) }
+            return
+        }
         on(source) { world in
             guard link.senderIsAlive, !link.sender.isFrozen else { return }
             link.acknowledged = max(link.acknowledged, count)
@@ -161,7 +190,7 @@ extension World {
         let index = append(server)
         soon(200...2000) { world in
             guard !server.isGone, !server.isFrozen, host.isRunning else { return }
-            world.flush(host, server, through: index)
+            guard world.flush(host, server, through: index) else { return }
             server.pending.append(PendingCommit(index: index))
             world.settleCommits(host, server)
         }
@@ -173,9 +202,18 @@ extension World {
         return folder.records.count - 1
     }
 
-    private func flush(_ host: Host, _ server: ServerProcesses, through index: Int) {
+    /// Makes it safe; false if the disk does not.
+    ///
+    /// A write that fails is the end of every process.
+    private func flush(_ host: Host, _ server: ServerProcesses, through index: Int) -> Bool {
+        guard !host.disk.isFull else {
+            endServer(host, server, "PANIC: no space is left")
+            return false
+        }
+        guard !host.disk.isHung, index < server.folder.records.count else { return false }
         server.folder.flushed = max(server.folder.flushed, index + 1)
         for link in server.senders { pump(link) }
+        return true
     }
 
     /// The agent's heartbeat (R22).
@@ -191,7 +229,7 @@ extension World {
         }
         soon(200...2000) { world in
             guard !server.isGone, !server.isFrozen, host.isRunning else { return }
-            world.flush(host, server, through: index)
+            _ = world.flush(host, server, through: index)
         }
     }
 

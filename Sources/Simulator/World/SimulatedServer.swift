@@ -9,10 +9,10 @@ extension World {
         guard host.isOn, host.launcherIsAlive, host.server == nil else { return done(self, nil) }
         let server = ServerProcesses(number: nextNumber(), folder: folder)
         host.server = server
-        guard !folder.isDamaged, folder.flushed > 0 else {
+        guard !folder.isDamaged, folder.flushed > 0, !host.disk.isStill, !fails(10) else {
             return soon(20_000...100_000) { world in
                 guard host.server === server else { return }
-                world.trace("[\(host.name)] the server does not come up: its data directory is incomplete")
+                world.trace("[\(host.name)] the server does not come up")
                 world.endServer(host, server, "it cannot start")
                 done(world, nil)
             }
@@ -35,6 +35,10 @@ extension World {
 
     private func comeUp(_ host: Host, _ server: ServerProcesses) {
         let folder = server.folder
+        if folder.standbySignal, folder.commentedTimeline > max(folder.timeline, folder.connectedTimeline) {
+            // The newest timeline is the goal of recovery, and there is no way to it.
+            return trace("[\(host.name)] recovery waits for timeline \(folder.commentedTimeline) for ever")
+        }
         folder.shutDownCleanly = false
         server.names = SynchronousNames(folder.names)
         server.gateIsOpen = folder.gateIsOpen
@@ -42,6 +46,8 @@ extension World {
         server.recoveredCount = folder.flushed
         trace("[\(host.name)] server is up as \(folder.standbySignal ? "standby" : "primary"), \(folder.position)")
         if folder.standbySignal {
+            server.replayLag = random.below(6)
+            server.replayedAt = now + random.number(0...Time.milliseconds(250))
             folder.wasPrimary = false
             receive(host, server)
         } else {
@@ -55,6 +61,8 @@ extension World {
     /// Every process is gone at this moment; the launcher says so.
     func endServer(_ host: Host, _ server: ServerProcesses, _ why: String, tells: Bool = true) {
         guard !server.isGone else { return }
+        checkDemoted(host, server, why)
+        disturb()
         trace("[\(host.name)] the server is down: \(why)")
         server.isGone = true
         server.pending = []
@@ -80,6 +88,7 @@ extension World {
     /// SIGKILL to the postmaster alone: its backends live on until the launcher has ended each.
     func killPostmaster(_ host: Host) {
         guard let server = host.server, !server.postmasterIsDead, !server.isGone else { return }
+        if breaks(.selfRestart), server.isPrimary { return restartItself(host, server) }
         trace("[\(host.name)] the postmaster is killed")
         server.postmasterIsDead = true
         soon(500...4000) { $0.on(host) { $0.tellAgent(host, .postmasterExited) } }
@@ -96,6 +105,19 @@ extension World {
         strag(server, host, every: 8_000)
         soon(8_000...45_000) { world in
             world.on(host) { $0.endServer(host, server, "no process is left after the postmaster's death") }
+        }
+    }
+
+    /// Rule R17 broken: the postmaster starts its backends anew, and nobody is asked.
+    private func restartItself(_ host: Host, _ server: ServerProcesses) {
+        trace("[\(host.name)] the postmaster recovers from a crash by itself")
+        server.pending = []
+        server.folder.loseUnflushed()
+        endSenders(of: server)
+        server.recoveredCount = server.folder.flushed
+        server.hasOpened = false
+        soon(30_000...60_000) { world in
+            if !server.isGone, server.gateIsOpen { world.checkOpening(host, server) }
         }
     }
 
@@ -194,12 +216,15 @@ extension World {
         guard host.isRunning, !server.isFrozen else {
             return soon(50_000...100_000) { $0.endRecovery(host, server) }
         }
+        // All of the WAL is replayed first.
+        if now < server.replayedAt { return queue.add(at: server.replayedAt) { $0.endRecovery(host, server) } }
         let folder = server.folder
         endReceiver(of: server)
         let timeline = max(folder.timeline, folder.highestHistoryFile) + 1
         folder.records.append(newRecord(timeline: timeline, after: folder.flushedEnd))
         folder.flushed = folder.records.count
         folder.highestHistoryFile = timeline
+        folder.commentedTimeline = 0
         folder.standbySignal = false
         folder.wasPrimary = true
         folder.isCheckpointed = false
@@ -214,6 +239,14 @@ extension World {
 
     // MARK: What a poll sees
 
+    /// What a query tells of the position: as far as it has replayed, until a receiver has run.
+    func readPosition(_ server: ServerProcesses) -> WALPosition {
+        let folder = server.folder
+        guard server.mode == .standby, !server.hasReceived, now < server.replayedAt else { return folder.position }
+        let record = folder.records[max(0, folder.flushed - 1 - server.replayLag)]
+        return WALPosition(timeline: Timeline(rawValue: record.timeline), lsn: LSN(rawValue: record.end))
+    }
+
     func status(of host: Host, _ server: ServerProcesses) -> ServerStatus {
         let folder = server.folder
         let capacity = CapacitySettings(
@@ -225,7 +258,7 @@ extension World {
         )
         var seen = ServerStatus(
             inRecovery: !server.isPrimary,
-            position: folder.position,
+            position: readPosition(server),
             systemIdentifier: folder.systemIdentifier,
             capacity: capacity
         )
@@ -249,7 +282,7 @@ extension World {
             return SenderStatus(
                 applicationName: link.application,
                 usesOwnSlot: true,
-                state: "streaming",
+                state: link.isProven || breaks(.unprovenSender) ? "streaming" : "startup",
                 flushLSN: LSN(rawValue: end)
             )
         }

@@ -1,27 +1,5 @@
 public import ClusterModel
 
-/// A rule that the world's shells break on purpose, to prove that the invariants would notice.
-public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
-    /// Late orders get the stamp that would be accepted.
-    case staleOrders = "R1"
-    /// The launcher's lease timer does nothing.
-    case leaseTimer = "R3"
-    /// A server is called down while its backends still commit.
-    case release = "R4"
-    /// A stopped primary is started again without `standby.signal`.
-    case gate = "R5"
-    /// `prepare` is answered without cutting the receiver.
-    case revocation = "R6"
-    /// The old primary does not take its successor's place among the voters.
-    case voterSwap = "R7"
-    /// A change records the new rule without the old one beside it.
-    case oldRule = "R12"
-    /// A new primary's names are empty, so that it waits for nobody.
-    case names = "R13"
-    /// A new primary admits clients at once.
-    case opening = "R23"
-}
-
 /// What to simulate.
 public struct SimulationOptions: Sendable, Hashable {
     /// Where all chance comes from.
@@ -30,6 +8,8 @@ public struct SimulationOptions: Sendable, Hashable {
     public var durability: Durability
     /// Rule to break on purpose; nil to play fair.
     public var brokenRule: BrokenRule?
+    /// Play the world of that rule, but leave nothing out: it must be clean, or a breach says nothing.
+    public var isFair = false
     /// Keep a readable log of all that happens.
     public var trace: Bool
 
@@ -71,6 +51,8 @@ public struct Coverage: Sendable, Hashable {
     public internal(set) var orders: [String: Int] = [:]
     /// By kind of the explanation, from both cores.
     public internal(set) var explanations: [String: Int] = [:]
+    /// By row of the cores' tables; see `expectedRows`.
+    public internal(set) var rows: [String: Int] = [:]
     /// Commits acknowledged to clients.
     public internal(set) var acknowledged = 0
     /// Those of them that no voter had to confirm, though the mode is not `async`.
@@ -84,6 +66,7 @@ public struct Coverage: Sendable, Hashable {
         faults.merge(other.faults, uniquingKeysWith: +)
         orders.merge(other.orders, uniquingKeysWith: +)
         explanations.merge(other.explanations, uniquingKeysWith: +)
+        rows.merge(other.rows, uniquingKeysWith: +)
         acknowledged += other.acknowledged
         acknowledgedAlone += other.acknowledgedAlone
     }

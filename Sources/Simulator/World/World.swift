@@ -22,8 +22,8 @@ final class World {
     var hosts: [Host] = []
     var network: SimulatedNetwork
     var store = SimulatedStore()
-    var controller: ControllerProcess?
-    let controllerClock: HostClock
+    /// Those alive; more than one where an election goes wrong.
+    var controllers: [ControllerProcess] = []
     var plan: FaultPlan
     var oracle = Oracle()
     var coverage = Coverage()
@@ -32,6 +32,10 @@ final class World {
     /// Once everything is to be well again.
     var isHealing = false
     var isDone = false
+    /// The next order also reaches an instance that it is not for.
+    var isMisdirecting = false
+    /// The first order of each name.
+    var pastOrders: [Order] = []
     var lastNumber = 0
     var lastRecord: UInt64 = 0
 
@@ -39,33 +43,39 @@ final class World {
         self.options = options
         var random = SplitMix64(seed: options.seed)
         let isAsync = options.durability == .async
-        let breaksRule = options.brokenRule != nil
-        let count = breaksRule ? 3 : isAsync ? 1 + random.below(4) : 2 + random.below(3)
-        spec = World.makeSpec(count: count, options)
+        let focus = options.brokenRule?.focus
+        let usual = isAsync ? 1 + random.below(4) : 2 + random.below(3)
+        let count = focus?.instances ?? usual
+        let usualLease = random.chance(600) ? 3 : 2 + random.below(isAsync ? 6 : 19)
+        var timings = Timings()
+        timings.leaseDuration = .seconds(focus == nil ? usualLease : focus?.leaseSeconds ?? 3)
+        if focus?.isImpatient ?? random.chance(300) { timings.rebuildAfter = .seconds(5) }
+        spec = World.makeSpec(count: count, options, timings)
         for (index, instance) in spec.instances.enumerated() {
             let clock = HostClock(offset: random.number(1...1 << 50), rate: 960 + UInt64(random.below(81)))
             hosts.append(Host(index: index, spec: instance, clock: clock))
         }
         network = SimulatedNetwork(count: count)
-        controllerClock = HostClock(offset: random.number(1...1 << 50), rate: 1000)
-        plan = FaultPlan(&random, isCalm: options.seed % 16 == 0 && !breaksRule, options.durability)
+        plan = FaultPlan(&random, isCalm: options.seed % 16 == 0 && focus == nil, options.durability)
         if let rule = options.brokenRule { plan.focus(on: rule, &random) }
         self.random = random
     }
 
-    private static func makeSpec(count: Int, _ options: SimulationOptions) -> ClusterSpec {
+    private static func makeSpec(count: Int, _ options: SimulationOptions, _ timings: Timings) -> ClusterSpec {
         let names = ["a", "b", "c", "d"].compactMap { InstanceName($0) }
         let instances = names.prefix(count).enumerated().map { index, name in
             InstanceSpec(name: name, server: Endpoint(host: "host-\(name)", port: 5432 + UInt16(index)))
         }
         guard let name = ClusterName("simulated") else { fatalError("the cluster's name is valid") }
         // With three standbys and more, two of them sometimes.
-        let isDouble = count > 3 && options.brokenRule == nil && options.durability.isSynchronous
+        let isDouble = count > 3 && options.durability.isSynchronous
+        let isAsked = options.brokenRule.map { $0.focus.synchronousStandbys == 2 } ?? (options.seed % 3 == 0)
         return ClusterSpec(
             name: name,
             durability: options.durability,
-            synchronousStandbys: isDouble && options.seed % 3 == 0 ? 2 : 1,
+            synchronousStandbys: isDouble && isAsked ? 2 : 1,
             instances: instances,
+            timings: timings,
             maximumLagOnFailover: 30_000
         )
     }
@@ -79,6 +89,7 @@ final class World {
         scheduleClients()
         scheduleFaults()
         scheduleOperator()
+        watchHealth()
         after(plan.safetySpan) { $0.heal() }
         while violation == nil, !isDone, let (moment, step) = queue.removeFirst() {
             now = moment
@@ -123,7 +134,9 @@ final class World {
         trace("VIOLATION \(invariant): \(text)")
     }
 
-    func breaks(_ rule: BrokenRule) -> Bool { options.brokenRule == rule }
+    func breaks(_ rule: BrokenRule) -> Bool { options.brokenRule == rule && !options.isFair }
+
+    var weakness: Weakness? { options.isFair ? nil : options.brokenRule?.weakness }
 
     func local(_ host: Host) -> MonotonicInstant { host.clock.local(now) }
 

@@ -93,6 +93,36 @@ struct InterruptedRewindTests {
 
 /// Seen on real servers: a standby that received nothing was told to discard its data; while its server stopped, a
 /// plain order to follow came, and it was started again as it was, over and over.
+@Suite("Rejoin: a standby pointed elsewhere by hand")
+struct StrayTests {
+    @Test("is cut, judged and follows the recorded primary again (D52)")
+    func comesBack() throws {
+        var bench = try Bench.attached { _ in }
+        bench.attach(bench.machine.state, .running(lease: nil))
+        var seen = bench.status()
+        seen.receiver = ReceiverStatus(
+            status: "streaming",
+            timeline: .first,
+            sender: Endpoint(host: "a", port: 1),
+            sinceLastMessage: .zero
+        )
+        bench.tell(.observed(seen))
+        let follow = try bench.order(
+            .follow(bench.plan([bench.primacy(1, 1, parent: 0, fork: 0)])),
+            term: 1,
+            version: 1
+        )
+        #expect(follow.steps.contains("follow"))
+        try bench.tell(.completed(follow.id, .following))
+        #expect(bench.tell(.observed(seen)).steps.isEmpty)
+        seen.receiver?.sender = Endpoint(host: "c", port: 1)
+        let cut = bench.tell(.observed(seen))
+        #expect(cut.steps == ["cut"])
+        let again = try bench.tell(.completed(cut.id, .cut(seen.position)))
+        #expect(again.steps.contains("follow"))
+    }
+}
+
 @Suite("Rejoin: an order to discard")
 struct DiscardTests {
     private let now = MonotonicInstant(nanoseconds: 1_000_000_000)

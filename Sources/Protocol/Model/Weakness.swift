@@ -1,0 +1,27 @@
+/// A point of a rule that a decision core leaves out, so that the simulator can prove that it is needed.
+///
+/// No program but the simulator can set one: it is neither configured nor read from anywhere.
+package enum Weakness: String, Hashable, Sendable, CaseIterable {
+    /// n − k answers are taken for enough (R7).
+    case oneAnswerLess
+    /// The recorded primary's name answers for it, whatever its incarnation (R7).
+    case answerByName
+    /// Positions compare by LSN alone (R7).
+    case positionWithoutTimeline
+    /// Answers on timelines that the record never gave count (R7, D8).
+    case unknownTimelines
+    /// A change ends without the primary's confirmation (R12).
+    case changeUnconfirmed
+    /// A change ends before voters have flushed past the barrier (R12).
+    case changeWithoutBarrier
+    /// One standby without the primary is evidence enough; those that still receive are not asked (R9).
+    case evidenceOfOne
+    /// A controller that comes anew takes no lease for alive (R11, `async`).
+    case forgottenLease
+    /// A standby gives up its incarnation before its new copy is complete (R14, D9).
+    case earlyDiscard
+    /// A standby follows without having been cut and judged (R14).
+    case unjudgedFollower
+    /// A primary opens although its newest rule demands nobody (R24).
+    case openingAtBirth
+}

@@ -1,0 +1,33 @@
+import ClusterModel
+import InstanceDecision
+
+/// Orders that do not fit whom they reach: an earlier one, under a stamp of today, to anybody.
+extension World {
+    /// What the table would take is not sent: a controller that forges promotions is beyond every promise.
+    func misdirect(_ order: Order) {
+        if !pastOrders.contains(where: { $0.name == order.name }) { pastOrders.append(order) }
+        guard isMisdirecting else { return }
+        var choices: [(Order, Host, AgentProcess, Situation)] = []
+        for past in pastOrders {
+            for host in hosts {
+                guard let agent = host.agent else { continue }
+                let situation = agent.machine.situation(for: order.stamp.term)
+                guard isRefused(past, situation) else { continue }
+                choices.append((Order(stamp: order.stamp, kind: past.kind), host, agent, situation))
+            }
+        }
+        guard let (stray, host, agent, situation) = random.pick(choices) else { return }
+        isMisdirecting = false
+        soon(100...2000) { world in
+            world.inside(host, agent) { world in
+                guard agent.machine.situation(for: stray.stamp.term) == situation else { return }
+                world.trace("[\(host.name)] gets \(stray.name), which is not for it")
+                world.give(.event(.order(stray)), host, agent)
+            }
+        }
+    }
+
+    private func isRefused(_ order: Order, _ situation: Situation) -> Bool {
+        admissionTable.contains { $0.order == order.name && $0.situation == situation && $0.refusal != nil }
+    }
+}
