@@ -35,11 +35,14 @@ struct Database: Sendable {
     ]
 
     /// Makes the tables.
-    func prepare(deadline: Duration) async throws {
+    ///
+    /// With `weakened` the clients' commits wait for nobody, which a role may ask for behind everybody's back.
+    func prepare(weakened: Bool, deadline: Duration) async throws {
+        let weaker = weakened ? ["ALTER ROLE \(Self.role) SET synchronous_commit = local"] : []
         try await retrying(deadline) { () async throws(PostgresError) in
             let session = try await self.connect(as: "postgres", deadline: .seconds(2)).session
             defer { session.close() }
-            for statement in Self.schema { try await session.query(statement, deadline: .seconds(10)) }
+            for statement in Self.schema + weaker { try await session.query(statement, deadline: .seconds(10)) }
         }
     }
 
