@@ -55,13 +55,15 @@ struct Database: Sendable {
                 let filler = "pg_logical_emit_message(false, 'chaos', repeat('x', 1000))"
                 try await session.query("SELECT \(filler), pg_switch_wal()", deadline: .seconds(2))
             } catch {
-                try? await Task.sleep(for: .milliseconds(50))
+                // The next try comes soon enough.
             }
+            // Each segment has to reach the standbys whole: more at once would be a load of its own.
+            try? await Task.sleep(for: .milliseconds(500))
         }
     }
 
-    /// As many as a server of this size keeps ready.
-    private static let segments = 6
+    /// A young server keeps one or two ready.
+    private static let segments = 4
 
     /// What is there in the end, read behind a commit so that no fenced primary can answer.
     func finalState(deadline: Duration) async throws -> FinalState {
