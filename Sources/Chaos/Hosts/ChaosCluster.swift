@@ -105,6 +105,21 @@ package struct ChaosCluster: Sendable {
         try? FileManager.default.removeItem(atPath: "\(notes)/\(notePrefix)\(own)")
     }
 
+    /// Refuses a machine on which hosts cannot be made.
+    package static func requirePrograms() throws(CommandFailure) {
+        let needed = [
+            ("/usr/sbin/ip", "iproute2"), ("/usr/sbin/mkfs.ext4", "e2fsprogs"), ("/usr/bin/mount", "mount"),
+            ("/usr/bin/umount", "mount"), ("/usr/bin/nsenter", "util-linux"), ("/usr/bin/unshare", "util-linux"),
+            ("/usr/bin/fallocate", "util-linux"), ("/usr/bin/truncate", "coreutils"), ("/usr/bin/dd", "coreutils"),
+        ]
+        for (program, package) in needed where !FileManager.default.isExecutableFile(atPath: program) {
+            throw CommandFailure(
+                .failed,
+                "could not find \(program), needed to make hosts; install it with `apt-get install \(package)`"
+            )
+        }
+    }
+
     /// Removes what earlier runs left that were killed; those that still run are left alone.
     package static func sweep(report: (String) -> Void) async {
         await Namespaces.sweep(report: report)

@@ -39,6 +39,7 @@ struct ChaosCommand: AsyncParsableCommand {
             Examples:
               sudo understudy-chaos --rounds 40 --seed 7
               sudo understudy-chaos --scenario lone --minutes 10
+              sudo understudy-chaos --scenario frozen-primary --rounds 2 --weaken-clients    # must fail
 
             Needs root, for namespaces and a small file system in a file; leaves nothing behind. After a failure, or \
             with --keep, the directory stays, with all logs and the history. Exit codes: 0 all well, 1 something is \
@@ -48,7 +49,7 @@ struct ChaosCommand: AsyncParsableCommand {
 
     @Option(help: "How many rounds; of a scenario, how many repetitions.") var rounds = 10
     @Option(help: "Decides the faults; one is drawn and named if none is given.") var seed: UInt64?
-    @Option(help: "required or async.") var durability = "required"
+    @Option(help: "\(Durability.allCases.map(\.rawValue).joined(separator: ", ")).") var durability = "required"
     @Option(help: "\(Scenario.allCases.map(\.rawValue).joined(separator: ", ")).") var scenario: Scenario?
     @Option(help: "How long the scenarios lone and lossy last.") var minutes = 10
     @Option(help: "A new directory for data and logs, in /tmp if none is given.") var directory: String?
@@ -56,6 +57,8 @@ struct ChaosCommand: AsyncParsableCommand {
     var programs: String?
     @Option(help: "Folder of PostgreSQL's programs.") var postgresBin: String?
     @Flag(help: "Keep data and logs also if all went well.") var keep = false
+    @Flag(help: "The clients' commits wait for no standby, to see that the judges notice: try it with frozen-primary.")
+    var weakenClients = false
 
     func validate() throws {
         guard (1...100_000).contains(rounds) else { throw ValidationError("--rounds must be between 1 and 100000") }
@@ -109,7 +112,8 @@ struct ChaosCommand: AsyncParsableCommand {
             rounds: rounds,
             scenario: scenario,
             minutes: minutes,
-            keep: keep
+            keep: keep,
+            weakensClients: weakenClients
         )
         guard try await session.run() else { throw ExitCode(1) }
     }

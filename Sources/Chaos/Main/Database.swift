@@ -35,11 +35,14 @@ struct Database: Sendable {
     ]
 
     /// Makes the tables.
-    func prepare(deadline: Duration) async throws {
+    ///
+    /// With `weakened` the clients' commits wait for nobody, which a role may ask for behind everybody's back.
+    func prepare(weakened: Bool, deadline: Duration) async throws {
+        let weaker = weakened ? ["ALTER ROLE \(Self.role) SET synchronous_commit = local"] : []
         try await retrying(deadline) { () async throws(PostgresError) in
             let session = try await self.connect(as: "postgres", deadline: .seconds(2)).session
             defer { session.close() }
-            for statement in Self.schema { try await session.query(statement, deadline: .seconds(10)) }
+            for statement in Self.schema + weaker { try await session.query(statement, deadline: .seconds(10)) }
         }
     }
 
@@ -52,13 +55,15 @@ struct Database: Sendable {
                 let filler = "pg_logical_emit_message(false, 'chaos', repeat('x', 1000))"
                 try await session.query("SELECT \(filler), pg_switch_wal()", deadline: .seconds(2))
             } catch {
-                try? await Task.sleep(for: .milliseconds(50))
+                // The next try comes soon enough.
             }
+            // Each segment has to reach the standbys whole: more at once would be a load of its own.
+            try? await Task.sleep(for: .milliseconds(500))
         }
     }
 
-    /// As many as a server of this size keeps ready.
-    private static let segments = 6
+    /// A young server keeps one or two ready.
+    private static let segments = 4
 
     /// What is there in the end, read behind a commit so that no fenced primary can answer.
     func finalState(deadline: Duration) async throws -> FinalState {

@@ -14,6 +14,7 @@ struct Session: Sendable {
     let scenario: Scenario?
     let minutes: Int
     let keep: Bool
+    let weakensClients: Bool
 
     private static let anomaliesShown = 20
     /// The default of `maximumLagOnFailover`, which the cluster is run with.
@@ -23,6 +24,7 @@ struct Session: Sendable {
     func run() async throws -> Bool {
         let journal = Journal(directory: path)
         let signals = try Signals.stream([Signals.interrupt, Signals.terminate, Signals.hangUp])
+        try ChaosCluster.requirePrograms()
         await ChaosCluster.sweep { journal.say($0) }
         let namespaces = ChaosCluster.hosts()
         let made = Mutex<Fabric?>(nil)
@@ -66,7 +68,7 @@ struct Session: Sendable {
             Task { await cluster.keeper.run() }, Task { await observer.run() }, Task { await recorder.run() },
         ]
         defer { for helper in helpers { helper.cancel() } }
-        try await database.prepare(deadline: .seconds(90))
+        try await database.prepare(weakened: weakensClients, deadline: .seconds(90))
         let clients = Clients(on: database, recorder: recorder, seed: options.seed)
         let missing: [String]
         var summary: Summary
