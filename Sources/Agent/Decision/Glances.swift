@@ -13,6 +13,9 @@ extension InstanceMachine {
         return false
     }
 
+    /// The server runs, and nothing is being done to it.
+    public var isIdle: Bool { phase == .up && work == nil }
+
     /// `pg_isready` last said something other than that connections are accepted.
     public var isSuspect: Bool { phase == .up && (isReady ?? 0) != 0 }
 

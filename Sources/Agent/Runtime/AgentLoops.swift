@@ -55,6 +55,8 @@ extension AgentShell {
     private var pollInterval: Duration {
         guard machine.wantsCloseLook, let fastUntil, MonotonicInstant.now < fastUntil else {
             let interval = configuration.timings.reportInterval
+            let isAlarmed = alarmedUntil.map { .now < $0 } ?? false
+            if isAlarmed && machine.isIdle { return min(interval, .milliseconds(50)) }
             return machine.reliesOnVoters(at: .now) ? min(interval, .milliseconds(100)) : interval
         }
         return .milliseconds(machine.isAboutToOpen ? 6 : 25)

@@ -53,6 +53,8 @@ public actor AgentShell {
     /// When to give back the memory that long work needed; nil if there was none since.
     var memoryDue: MonotonicInstant? = .now + .seconds(2)
     var fastUntil: MonotonicInstant?
+    /// Until when an order is a reason to look more often.
+    var alarmedUntil: MonotonicInstant?
     /// Wakes the poll loop when there is something to look at soon.
     var pollNow = AsyncSignal()
     var reattach = AsyncSignal()
@@ -132,7 +134,13 @@ public actor AgentShell {
 
     private func take(_ message: ControllerMessage) {
         switch message {
-        case .order(let order): apply(.order(order))
+        case .order(let order):
+            apply(.order(order))
+            // An order that changes nothing asks how things stand.
+            if machine.isIdle {
+                alarmedUntil = .now + .seconds(1)
+                pollNow.raise()
+            }
         case .answer(let answer):
             guard let sent = sentAt.last(where: { $0.sequence == answer.sequence }) else { return }
             apply(.answered(answer, sentAt: sent.at))

@@ -61,8 +61,13 @@ extension LocalCluster {
                 if !instance.opened { list.append("\(primary) does not admit clients\(because)") }
             } else if !instance.streaming {
                 list.append("\(instance.name) does not stream from \(primary)\(because)")
+            } else if let rule = view.rules.last, rule.mode.isSynchronous,
+                !rule.voters.contains(where: { $0.name == instance.name })
+            {
+                list.append("\(instance.name) has no vote yet")
             }
         }
+        if list.isEmpty && view.rules.count > 1 { list.append("a change of voters is not complete yet") }
         return list
     }
 

@@ -123,7 +123,9 @@ public struct ClusterMachine: Hashable, Sendable {
             explain(.record, "the record could not be written: \(reason); reading it again")
             add(.load)
         case .connected(let name): connected(name)
-        case .disconnected(let name): update(name) { $0.connected = false }
+        case .disconnected(let name):
+            update(name) { $0.connected = false }
+            askWitnesses(of: name, now)
         case .report(let name, let report): reported(name, report, now)
         case .refused(let name, let refusal): refused(name, refusal)
         case .command(let command, let id): hold(command, id)

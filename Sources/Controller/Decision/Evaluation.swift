@@ -161,19 +161,11 @@ extension ClusterMachine {
 
     private mutating func orderFollower(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) {
         guard let primary = record.primary, let report = one.report, one.connected else { return }
-        guard let number = record.systemIdentifier, let server = spec.instance(primary)?.server else { return }
         if mustWait(report, record, now) { return }
         let wanted = Following(term: record.term, primary: primary)
         let stuck = isStuck(one, report, record, now)
         guard report.following != wanted || stuck else { return }
-        let plan = FollowPlan(
-            primary: primary,
-            server: server,
-            systemIdentifier: number,
-            history: record.history,
-            peers: peers(of: one.spec.name, record),
-            discard: stuck ? report.state.incarnation : nil
-        )
+        guard let plan = followPlan(of: one, record, discard: stuck ? report.state.incarnation : nil) else { return }
         if stuck {
             explain(
                 .rejoin,
@@ -184,6 +176,30 @@ extension ClusterMachine {
             update(one.spec.name) { $0.notReceivingSince = nil }
         }
         order(.follow(plan), to: one.spec.name, now)
+    }
+
+    private func followPlan(of one: Seen, _ record: ClusterRecord, discard: Incarnation?) -> FollowPlan? {
+        guard let primary = record.primary, let number = record.systemIdentifier,
+            let server = spec.instance(primary)?.server
+        else { return nil }
+        return FollowPlan(
+            primary: primary,
+            server: server,
+            systemIdentifier: number,
+            history: record.history,
+            peers: peers(of: one.spec.name, record),
+            discard: discard
+        )
+    }
+
+    /// The primary's agent is out of sight: an order repeated has the agents of the standbys look at their servers now,
+    /// rather than with their next report, and what they see is the other half of the evidence (R9).
+    mutating func askWitnesses(of name: InstanceName, _ now: MonotonicInstant) {
+        guard let record, record.primary == name, record.phase == .steady else { return }
+        let wanted = Following(term: record.term, primary: name)
+        for one in seen where one.spec.name != name && isFresh(one, now) && one.report?.following == wanted {
+            if let plan = followPlan(of: one, record, discard: nil) { order(.follow(plan), to: one.spec.name, now) }
+        }
     }
 
     /// Whether a member's return would only take the machine's strength from a promotion under way.

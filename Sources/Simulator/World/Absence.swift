@@ -27,7 +27,7 @@ extension World {
         guard let primary = hosts.first(where: { $0.server?.isPrimary == true }), let server = primary.server else {
             return violate("I6", "nobody is primary after 25 s of calm")
         }
-        stopController()
+        controllers.forEach(stopController)
         let standbys = hosts.filter { $0 !== primary }
         for host in standbys.dropFirst(standbysLeft) { killHost(host, end - now) }
         let writes = options.durability != .async && !standbys.prefix(standbysLeft).isEmpty

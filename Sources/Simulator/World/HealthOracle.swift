@@ -19,7 +19,8 @@ extension World {
     var mustStay: Bool { now > oracle.disturbedUntil + World.calmSpan && isHealthy }
 
     private var isHealthy: Bool {
-        guard !network.isChaotic, !store.isDown, controllers.count == 1, let leader = controllers.first, store.record?.request == nil,
+        guard !network.isChaotic, !store.isDown, controllers.count == 1, let leader = controllers.first,
+            store.record?.request == nil,
             !leader.isFrozen, leader.actionsToLive == nil, let record = store.record, record.phase == .steady,
             let primary = record.primary.flatMap(host(of:)), let server = primary.server
         else { return false }

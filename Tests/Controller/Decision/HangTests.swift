@@ -66,3 +66,22 @@ struct HangTests {
         #expect(desk.waits.contains("R19"))
     }
 }
+
+@Suite("Witnesses of a primary out of sight")
+struct WitnessTests {
+    @Test("when the primary's agent is out of sight its standbys are asked to look now (R9)")
+    func askedAtOnce() throws {
+        var desk = try Desk.steady(.required)
+        let primary = try desk.member("a").name
+        for name in ["b", "c"] {
+            try desk.report(name, receivingFrom: "a") { report in
+                report.following = Following(term: Term(rawValue: 1), primary: primary)
+            }
+        }
+        try desk.reportPrimary("a")
+        desk.log = []
+        desk.tell(.disconnected(primary), after: .seconds(1))
+        #expect(desk.log == ["follow b", "follow c"])
+        #expect(desk.stored?.phase == .steady)
+    }
+}
