@@ -21,7 +21,7 @@ struct PreferredSimulatorTests {
 
     @Test("a change that forgets the old rule is caught (R12)")
     func forgottenRuleIsCaught() {
-        let caught = (UInt64(1)...200).first { seed in
+        let caught = (UInt64(1)...600).first { seed in
             let options = SimulationOptions(seed: seed, durability: .preferred, brokenRule: .oldRule)
             return simulate(options).violation != nil
         }
