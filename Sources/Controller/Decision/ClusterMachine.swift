@@ -109,7 +109,8 @@ public struct ClusterMachine: Hashable, Sendable {
         wake = nil
         switch event {
         case .leading(let until): leadsUntil = max(leadsUntil ?? until, until)
-        case .recordLoaded(let record): recordLoaded(record, now)
+        // What was read while a write is under way may be older than the write; its own answer tells more.
+        case .recordLoaded(let record): if !loaded || pending == nil { recordLoaded(record, now) }
         case .recordStored: recordStored(now)
         case .recordConflict(let record):
             pending = nil

@@ -89,6 +89,7 @@ extension World {
             guard canLose(host) else { return false }
             stopAgent(host)
             host.disk.state = nil
+            oracle.volumeLostAt = now
             host.promised = .none
             after(span / 4) { $0.startAgent(host) }
         case .volumeLost:
@@ -96,6 +97,7 @@ extension World {
             killHost(host, span)
             trace("[\(host.name)] the volume is lost")
             host.disk = Disk()
+            oracle.volumeLostAt = now
             host.promised = .none
         case .foreignDirectory: return mountForeign(host, span)
         default: host.agent?.failsNextPersist = true

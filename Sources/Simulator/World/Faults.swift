@@ -189,7 +189,8 @@ extension World {
     /// promised of a cut that people undo.
     private func editUpstream(_ host: Host) -> Bool {
         guard let server = host.server, server.mode == .standby, server.answersQueries, !server.hasAnswered,
-            store.record?.phase == .steady, let other = random.pick(hosts), other !== host
+            host.agent?.machine.answersPrepare != true, store.record?.phase == .steady, let other = random.pick(hosts),
+            other !== host
         else { return false }
         server.folder.upstream = other.index
         endReceiver(of: server)

@@ -61,7 +61,7 @@ extension World {
         else { return }
         if let last = process.reports[primary.index]?.report {
             let isGivenUp =
-                last.state.releasedTerm >= before.term || last.state.incarnation != before.primaryIncarnation
+                !last.state.isPrimaryInOffice || last.state.incarnation != before.primaryIncarnation
             if isGivenUp { return }
         }
         for host in hosts where host !== primary && process.connections[host.index].isUp {

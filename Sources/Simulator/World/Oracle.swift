@@ -11,6 +11,8 @@ struct Oracle {
     var failovers = 0
     /// A disk lied about what it had flushed: what was promised may be lost.
     var isExcused = false
+    /// When a volume was lost last: what it had confirmed may be shown for a moment yet.
+    var volumeLostAt: UInt64?
     /// Until when something is known to be wrong.
     var disturbedUntil: UInt64 = 0
     var lastAcknowledgedAt: UInt64 = 0
@@ -161,11 +163,12 @@ extension World {
     private func checkCopies(_ host: Host, _ server: ServerProcesses) {
         let index = server.recoveredCount - 1
         let record = server.folder.records[index]
+        let justLost = oracle.volumeLostAt.map { now - $0 < Time.seconds(3) } ?? false
         let copies = hosts.filter { other in
             guard other !== host, let folder = other.disk.folder, folder.flushed > index else { return false }
             return folder.records[index].id == record.id
         }
-        if copies.isEmpty && !oracle.isExcused {
+        if copies.isEmpty && !oracle.isExcused && !justLost {
             violate(
                 "I3",
                 "'\(host.name)' admits clients in term \(server.term), but nobody else has what it shows (R23)"

@@ -45,8 +45,8 @@ extension World {
 
     /// Nobody comes to resume by himself.
     func resumeAutomation() {
-        guard store.record?.pauseReason != nil else { return }
-        command(.resume)
+        // A command that a frozen controller got before may pause it yet.
+        if store.record?.pauseReason != nil { command(.resume) }
         after(Time.seconds(1)) { $0.resumeAutomation() }
     }
 }

@@ -26,6 +26,17 @@ struct LeaderTests {
         #expect(desk.machine.waiting == nil)
     }
 
+    @Test("does not take an older reading for the outcome of its own write")
+    func readsDuringWrite() throws {
+        var desk = try Desk.steady(.required)
+        let older = try #require(desk.stored)
+        let asked = desk.machine.handle(.command(.pause(reason: "test"), id: 1), at: desk.now)
+        #expect(asked.contains { if case .store = $0 { true } else { false } })
+        _ = desk.machine.handle(.recordLoaded(older), at: desk.now)
+        _ = desk.machine.handle(.recordStored, at: desk.now)
+        #expect(desk.machine.record?.pauseReason == "test")
+    }
+
     @Test("that slept itself does not take what it has not heard yet for a loss (R9)")
     func slept() throws {
         var desk = try Desk.steady(.required)
