@@ -104,7 +104,7 @@ public struct ClusterMachine: Hashable, Sendable {
         actions = []
         if startedAt == nil { startedAt = now }
         // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
-        if let handledAt, now - handledAt > spec.timings.reportInterval * 2 { wokeAt = now }
+        if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4 { wokeAt = now }
         handledAt = now
         wake = nil
         switch event {

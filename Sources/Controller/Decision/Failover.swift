@@ -43,7 +43,7 @@ extension ClusterMachine {
         let last = one.reportAt ?? startedAt
         let isEarly = one.reportAt == nil && now - startedAt < spec.timings.leaseDuration
         if isEarly && weakness != .forgottenLease { return nil }
-        if let wokeAt, now - wokeAt < spec.timings.reportInterval * 2 { return nil }
+        if let wokeAt, now - wokeAt < spec.timings.reportInterval { return nil }
         var evidence = [one.connected ? "no answer from its server" : "its agent's connection is gone"]
         for standby in standbys {
             guard let line = lossSeen(by: standby, of: name, now) else {

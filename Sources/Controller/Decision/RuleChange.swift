@@ -22,6 +22,8 @@ extension ClusterMachine {
 
     /// Begins or ends a change of voters, k or mode; true if a write is under way.
     mutating func changeRules(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
+        // Nobody is given up for what it may have said while this controller slept (D50).
+        if let wokeAt, now - wokeAt < spec.timings.reportInterval { return false }
         guard let primary = record.primaryMember, let one = observation(primary.name), isFresh(one, now),
             let report = one.report, report.server == .primary, report.state.primaryOfTerm == record.term
         else {

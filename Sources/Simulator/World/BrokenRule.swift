@@ -190,12 +190,7 @@ extension BrokenRule {
         case .evidenceOfOne:
             Focus(faults: [.serversSevered, .controllerCutOff, .controllerCutOff, .oneWayPartition])
         case .forgottenLease: Focus(faults: [.controllerKilled, .hostIsolated, .controllerCutOff], durability: .async)
-        case .oldRule:
-            Focus(
-                faults: [.membersLost, .membersLost, .serversSevered, .hostPaused, .postmasterKilled],
-                durability: .preferred
-            )
-        case .changeUnconfirmed, .changeWithoutBarrier:
+        case .oldRule, .changeUnconfirmed, .changeWithoutBarrier:
             Focus(
                 faults: [
                     .membersLost, .controllerCutOff, .serversSevered, .hostPaused, .postmasterKilled, .oneWayPartition,

@@ -34,8 +34,6 @@ extension World {
     func leaveOneController() {
         guard controllers.count > 1 else { return }
         while controllers.count > 1, let process = random.pick(controllers) { stopController(process) }
-        // Whoever comes to lead reads the record anew.
-        for process in controllers { load(process) }
     }
 
     // MARK: Network

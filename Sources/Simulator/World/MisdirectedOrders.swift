@@ -12,15 +12,19 @@ extension World {
             for host in hosts {
                 guard let agent = host.agent else { continue }
                 let situation = agent.machine.situation(for: order.stamp.term)
-                guard isRefused(past, situation) else { continue }
+                guard agent.machine.isWithoutLauncher || isRefused(past, situation) else { continue }
                 choices.append((Order(stamp: order.stamp, kind: past.kind), host, agent, situation))
             }
         }
-        guard let (stray, host, agent, situation) = random.pick(choices) else { return }
+        // An office of an earlier term is short when a new one is prepared: not to be missed.
+        let rare = choices.filter { $0.3 == .primaryOfEarlierTerm || $0.2.machine.isWithoutLauncher }
+        guard let (stray, host, agent, situation) = random.pick(rare.isEmpty ? choices : rare) else { return }
         isMisdirecting = false
         soon(100...2000) { world in
             world.inside(host, agent) { world in
-                guard agent.machine.situation(for: stray.stamp.term) == situation else { return }
+                guard agent.machine.situation(for: stray.stamp.term) == situation,
+                    agent.machine.isWithoutLauncher || world.isRefused(stray, situation)
+                else { return }
                 world.trace("[\(host.name)] gets \(stray.name), which is not for it")
                 world.give(.event(.order(stray)), host, agent)
             }

@@ -71,6 +71,8 @@ extension World {
         disturb()
         controllers.removeAll { $0 === process }
         trace("controller \(process.number) is killed")
+        // Whoever is left comes to lead, and reads the record anew.
+        if controllers.count == 1 { load(controllers[0]) }
         for host in hosts where host.leader === process {
             host.leader = nil
             connectSoon(host)
