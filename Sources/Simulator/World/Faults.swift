@@ -175,8 +175,9 @@ extension World {
     // MARK: People
 
     private func promoteByHand(_ host: Host) -> Bool {
-        // What it holds is given up afterwards; and done to the last copy there is no way back.
-        guard canLose(host), let primary = store.record?.primary, primary != host.name,
+        // What it holds is given up afterwards: done beside a failover, it may be one copy too many. And a timeline taken
+        // by hand just when the record assigns the same one keeps a candidate from its office.
+        guard isHealthy, canLose(host), let primary = store.record?.primary, primary != host.name,
             self.host(of: primary)?.server?.isPrimary == true
         else { return false }
         guard let server = host.server, server.mode == .standby, server.answersQueries else { return false }

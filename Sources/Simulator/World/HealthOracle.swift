@@ -18,7 +18,8 @@ extension World {
     /// All was well for a while, so that nothing may end the primacy.
     var mustStay: Bool { now > oracle.disturbedUntil + World.calmSpan && isHealthy }
 
-    private var isHealthy: Bool {
+    /// The recorded primary is open, in sight of a controller and of enough voters.
+    var isHealthy: Bool {
         guard !network.isChaotic, !store.isDown, controllers.count == 1, let leader = controllers.first,
             store.record?.request == nil,
             !leader.isFrozen, leader.actionsToLive == nil, let record = store.record, record.phase == .steady,

@@ -165,7 +165,9 @@ extension World {
         let record = server.folder.records[index]
         let justLost = oracle.volumeLostAt.map { now - $0 < Time.seconds(3) } ?? false
         let copies = hosts.filter { other in
-            guard other !== host, let folder = other.disk.folder, folder.flushed > index else { return false }
+            guard other !== host, let folder = other.hiddenDisk?.folder ?? other.disk.folder,
+                folder.flushed > index
+            else { return false }
             return folder.records[index].id == record.id
         }
         if copies.isEmpty && !oracle.isExcused && !justLost {
