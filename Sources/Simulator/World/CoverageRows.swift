@@ -137,8 +137,9 @@ extension Coverage {
         rows += ControllerRow.allCases.map { "controller: \($0.rawValue)" }
         rows += RecordRow.allCases.map { "record: \($0.rawValue)" }
         rows += admissionTable.map { "order: \($0.order) to \($0.situation.rawValue) \(verdict($0.refusal != nil))" }
-        let orders = Set(admissionTable.map(\.order)).sorted()
-        rows += orders.flatMap { ["order: \($0), stale", "order: \($0), no launcher"] }
+        for row in admissionTable where row.situation == .standby {
+            rows += ["order: \(row.order), stale", "order: \(row.order), no launcher"]
+        }
         rows += Explanation.Kind.allCases.filter { !unused.contains($0) }.map { "explains: \($0.rawValue)" }
         return rows
     }()
