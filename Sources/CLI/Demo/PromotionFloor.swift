@@ -6,11 +6,14 @@ import PostgresDriver
 
 /// What PostgreSQL alone needs: a standby whose primary is dead, from trigger file and signal to the first commit.
 ///
-/// Each round clones the last primary, kills that with SIGKILL, and promotes the clone.
+/// Each round clones the last primary, kills that with SIGKILL, and promotes the clone. Where commits wait for a
+/// standby, a second one is pointed at the clone in the same moment, so that the first commit is one that both hold.
 struct PromotionFloor: Sendable {
     let bin: String
     let folder: String
     let rounds: Int
+    /// Whether a commit waits for another standby.
+    let isAcknowledged: Bool
 
     private static let settings = [
         "shared_buffers=32MB", "wal_retrieve_retry_interval=100ms", "wal_log_hints=on", "wal_keep_size=256MB",
@@ -24,12 +27,14 @@ struct PromotionFloor: Sendable {
         var samples: [Double] = []
         var primary = try await first()
         defer { primary.process.signal(SIGKILL) }
+        let follower = isAcknowledged ? try await clone(of: primary, number: rounds + 1) : nil
+        defer { follower?.process.signal(SIGKILL) }
         for round in 1...rounds {
             let standby = try await clone(of: primary, number: round)
             // Until the round is over both have to be ended if anything fails.
             var survivor = standby
             defer { if survivor.process.processID != primary.process.processID { survivor.process.signal(SIGKILL) } }
-            samples.append(try await promote(standby, after: primary))
+            samples.append(try await promote(standby, after: primary, followedBy: follower))
             try? FileManager.default.removeItem(atPath: primary.data)
             primary = standby
             survivor = primary
@@ -52,6 +57,7 @@ struct PromotionFloor: Sendable {
         let server = try start(data)
         let session = try await connect(server)
         defer { session.close() }
+        try await session.query("SET synchronous_commit = local", deadline: .seconds(10))
         try await session.query("CREATE TABLE floor (number int)", deadline: .seconds(10))
         return server
     }
@@ -73,19 +79,28 @@ struct PromotionFloor: Sendable {
                 "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'",
                 deadline: .seconds(2)
             )
-            return result?.first() == "1"
+            return result?.first() == "\(isAcknowledged && number <= rounds ? 2 : 1)"
         }
         return server
     }
 
-    private func promote(_ standby: Server, after primary: Server) async throws -> Double {
+    private func promote(
+        _ standby: Server,
+        after primary: Server,
+        followedBy follower: Server?
+    ) async throws -> Double {
         let session = try await connect(standby)
         defer { session.close() }
         primary.process.signal(SIGKILL)
         _ = await primary.process.waitForExit()
-        try await wait("the receiver of the standby ends") {
-            let result = try? await session.query("SELECT count(*) FROM pg_stat_wal_receiver", deadline: .seconds(2))
-            return result?.first() == "0"
+        try await waitForEndOfReceiver(session)
+        if let follower {
+            let other = try await connect(follower)
+            defer { other.close() }
+            try await waitForEndOfReceiver(other)
+            // In force with the reload that comes with the trigger.
+            let upstream = "host=127.0.0.1 port=\(standby.port) user=postgres"
+            try await other.query("ALTER SYSTEM SET primary_conninfo = '\(upstream)'", deadline: .seconds(5))
         }
         // The signal of any child has the server take the file: it must be whole, and its owner's, when it appears.
         let trigger = "\(standby.data)/promote"
@@ -95,6 +110,7 @@ struct PromotionFloor: Sendable {
         guard kill(standby.process.processID, SIGUSR1) == 0 else {
             throw CommandFailure(.failed, "could not signal the server in \(standby.data)")
         }
+        follower?.process.signal(SIGHUP)
         let end = MonotonicClock.now() + .seconds(30)
         while true {
             do throws(PostgresError) {
@@ -107,12 +123,20 @@ struct PromotionFloor: Sendable {
         }
     }
 
+    private func waitForEndOfReceiver(_ session: PostgresSession) async throws {
+        try await wait("the receiver of the standby ends") {
+            let result = try? await session.query("SELECT count(*) FROM pg_stat_wal_receiver", deadline: .seconds(2))
+            return result?.first() == "0"
+        }
+    }
+
     private func start(_ data: String) throws -> Server {
         let port = try NetworkPort.findFree()
         var arguments = [
             "-D", data, "-p", "\(port)", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
         ]
         arguments += Self.settings.flatMap { ["-c", $0] }
+        if isAcknowledged { arguments += ["-c", "synchronous_standby_names=ANY 1 (*)"] }
         let request = try ServerAccount.request("\(bin)/postgres", arguments, logFile: "\(folder)/postgres.log")
         return Server(data: data, port: port, process: try ChildProcess.start(request))
     }

@@ -1,4 +1,4 @@
-import ClusterModel
+package import ClusterModel
 import Foundation
 import LocalCluster
 import Platform
@@ -6,6 +6,7 @@ import Platform
 /// Failover times beside the floor that PostgreSQL itself sets, and what agent and launcher cost at rest.
 package struct QuickBench: Sendable {
     private let rounds: Int
+    private let durability: Durability
     private let postgresBin: String?
     private let report: @Sendable (String) -> Void
 
@@ -13,8 +14,14 @@ package struct QuickBench: Sendable {
     private static let restSeconds = 10
 
     /// `postgresBin` is the folder of the server's programs; nil for the newest that is found.
-    package init(rounds: Int, postgresBin: String? = nil, report: @escaping @Sendable (String) -> Void) {
+    package init(
+        rounds: Int,
+        durability: Durability = .required,
+        postgresBin: String? = nil,
+        report: @escaping @Sendable (String) -> Void
+    ) {
         self.rounds = rounds
+        self.durability = durability
         self.postgresBin = postgresBin
         self.report = report
     }
@@ -30,7 +37,9 @@ package struct QuickBench: Sendable {
         var failovers: [Double] = []
         var detects: [Double] = []
         var rest = Rest()
+        /// The first commit of a server alone, and the first one that a second server holds, too.
         var floor: [Double] = []
+        var acknowledgedFloor: [Double] = []
     }
 
     /// Runs it; the last line is `BENCH-QUICK {…}`.
@@ -38,6 +47,7 @@ package struct QuickBench: Sendable {
         let measured = try await TemporaryCluster.with(
             "bench",
             postgresBin: postgresBin,
+            durability: durability,
             timings: ["repeatedFailoverDelay": "0ms"],
             report: report,
             isWell: { _ in true }
@@ -67,14 +77,22 @@ package struct QuickBench: Sendable {
         writing.cancel()
         await writing.value
         report("PostgreSQL alone, from trigger file to first commit, \(Self.floorRounds) times …")
+        measured.floor = try await floor(in: cluster, isAcknowledged: false)
+        report("The same, until a second standby that is pointed at it has the commit, too …")
+        measured.acknowledgedFloor = try await floor(in: cluster, isAcknowledged: true)
+        return measured
+    }
+
+    private func floor(in cluster: LocalCluster, isAcknowledged: Bool) async throws -> [Double] {
         let floor = PromotionFloor(
             bin: cluster.file.postgresBin,
             folder: "\(cluster.folder.path)/floor",
-            rounds: Self.floorRounds
+            rounds: Self.floorRounds,
+            isAcknowledged: isAcknowledged
         )
-        measured.floor = try await floor.measure()
-        report("  " + measured.floor.map(Self.text).joined(separator: ", ") + " ms")
-        return measured
+        let samples = try await floor.measure()
+        report("  " + samples.map(Self.text).joined(separator: ", ") + " ms")
+        return samples
     }
 
     /// One failover: kill, first commit elsewhere, and then everything healed.
@@ -154,12 +172,16 @@ package struct QuickBench: Sendable {
     private func line(_ measured: Measured) -> String {
         let median = Self.median(measured.failovers)
         let floor = Self.median(measured.floor)
+        let acknowledged = Self.median(measured.acknowledgedFloor)
         let fields: [(String, String)] = [
-            ("rounds", "\(measured.failovers.count)"), ("failover_ms_median", Self.text(median)),
+            ("durability", "\"\(durability.rawValue)\""), ("rounds", "\(measured.failovers.count)"),
+            ("failover_ms_median", Self.text(median)),
             ("failover_ms_min", Self.text(measured.failovers.min() ?? 0)),
             ("failover_ms_max", Self.text(measured.failovers.max() ?? 0)),
             ("floor_ms_median", Self.text(floor)), ("floor_rounds", "\(measured.floor.count)"),
             ("ratio", Self.text(floor > 0 ? median / floor : 0)),
+            ("acknowledged_floor_ms_median", Self.text(acknowledged)),
+            ("acknowledged_ratio", Self.text(acknowledged > 0 ? median / acknowledged : 0)),
             ("detect_ms_median", Self.text(Self.median(measured.detects))),
             ("agent_rss_mb", Self.text(measured.rest.agentMegabytes)),
             ("agent_cpu_percent", Self.text(measured.rest.agentPercent)),

@@ -1,4 +1,4 @@
-import ClusterModel
+package import ClusterModel
 import Foundation
 package import LocalCluster
 import Platform
@@ -12,6 +12,7 @@ package enum TemporaryCluster {
     package static func with<Value: Sendable>(
         _ kind: String,
         postgresBin: String? = nil,
+        durability: Durability = .required,
         timings: [String: String] = [:],
         report: @escaping @Sendable (String) -> Void,
         isWell: (Value) -> Bool,
@@ -22,7 +23,7 @@ package enum TemporaryCluster {
         let task = Task<Value, any Error> {
             var options = LocalCluster.Options(directory: path)
             options.instances = 3
-            options.durability = .required
+            options.durability = durability
             options.name = kind
             options.postgresBin = postgresBin
             options.timings = timings

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ClusterModel
 import Demo
 import LocalCluster
 
@@ -29,13 +30,17 @@ struct BenchQuick: AsyncParsableCommand {
         abstract: "Measure failovers beside what PostgreSQL alone needs for a promotion.",
         discussion: """
             SIGKILL of the postmaster to the first commit on the new primary, several times; the same run's floor:
-            PostgreSQL alone from trigger file to first commit; memory and processor time of agent and launcher at rest.
+            PostgreSQL alone from trigger file to first commit, of a server alone and of one whose commits wait for
+            another standby; memory and processor time of agent and launcher at rest.
             The last line is one JSON object after the word BENCH-QUICK.
             """
     )
 
     @Option(help: "How many failovers.")
     var rounds = 10
+
+    @Option(help: "What a commit waits for: required, preferred or async.")
+    var durability: Durability = .required
 
     @OptionGroup var server: ServerOptions
 
@@ -44,6 +49,6 @@ struct BenchQuick: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await QuickBench(rounds: rounds, postgresBin: server.postgresBin, report: say).run()
+        try await QuickBench(rounds: rounds, durability: durability, postgresBin: server.postgresBin, report: say).run()
     }
 }
