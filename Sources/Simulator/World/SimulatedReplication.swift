@@ -25,6 +25,8 @@ extension World {
         let application = MemberID(name: host.name, incarnation: server.folder.incarnation).applicationName
         // The slot is taken until the server notices that its former sender talks to nobody.
         guard !sender.senders.contains(where: { $0.senderIsAlive && $0.application == application }) else { return }
+        // "Highest timeline of the primary is behind recovery timeline": it ends before it has told anything.
+        guard sender.folder.timeline >= server.folder.timeline else { return }
         server.folder.connectedTimeline = max(server.folder.connectedTimeline, sender.folder.timeline)
         guard server.folder.isPrefix(of: sender.folder) else { return claim(host, server, source, sender, application) }
         let link = ReplicationLink(
