@@ -20,12 +20,13 @@ struct SwitchoverTests {
             for target in ["two", "three", "one"] {
                 let before = try await cluster.view()
                 let old = try await cluster.primary()
-                let dry = try await cluster.local("switchover", target, "--dry-run")
-                #expect(dry.code == 0 && dry.output.contains("Would hand over from '\(old)' to '\(target)'"))
+                // Under load a standby of `async` may be too far behind at the moment: that is said, and it catches up.
+                let dry = try await accepted(cluster, "switchover", target, "--dry-run")
+                #expect(dry.output.contains("Would hand over from '\(old)' to '\(target)'"), "\(dry)")
                 let undisturbed = try await cluster.view()
                 #expect(undisturbed.term == before.term && undisturbed.request == nil)
-                let done = try await cluster.local("switchover", target, "--wait")
-                #expect(done.code == 0 && done.output.contains(", planned"), "\(done)")
+                let done = try await accepted(cluster, "switchover", target, "--wait")
+                #expect(done.output.contains(", planned"), "\(done)")
                 let after = try await cluster.healed(after: before.term)
                 #expect(after.primary?.text == target)
                 #expect(after.history.last?.why == "switchover from '\(old)' to '\(target)', asked for by an operator")
@@ -38,6 +39,21 @@ struct SwitchoverTests {
             #expect(try await writers.lost() == [])
             let history = try await cluster.local("history")
             #expect(history.output.components(separatedBy: ", planned").count == 4)
+        }
+    }
+
+    /// The answer to a command, asked again while the candidate lags.
+    private func accepted(_ cluster: TestCluster, _ arguments: String...) async throws -> TestCluster.Answer {
+        let clock = ContinuousClock()
+        let end = clock.now + .seconds(60)
+        while true {
+            let answer = try await cluster.local(arguments)
+            let lags = answer.code == 3 && answer.complaint.contains("bytes of WAL behind")
+            guard lags, clock.now < end else {
+                #expect(answer.code == 0, "\(answer)")
+                return answer
+            }
+            try await Task.sleep(for: .milliseconds(100))
         }
     }
 
@@ -106,12 +122,16 @@ struct SwitchoverTests {
             let view = try await cluster.wait("it waits for people") { $0.waiting?.rule == "R18" }
             #expect(view.term == before.term && view.pauseReason == "a test")
             #expect(try await cluster.local("status").output.contains("Paused: a test"))
-            let rehearsal = try await cluster.local("promote", "two", "--dry-run")
+            // One of them may hold a few bytes more, and is named then.
+            let first = try await cluster.local("promote", "two", "--dry-run")
+            if first.code != 0 { #expect(first.complaint.contains("'three' holds"), "\(first)") }
+            let chosen = first.code == 0 ? "two" : "three"
+            let rehearsal = try await cluster.local("promote", chosen, "--dry-run")
             #expect(rehearsal.code == 0 && rehearsal.output.contains("nothing acknowledged is lost"), "\(rehearsal)")
-            let promoted = try await cluster.local("promote", "two", "--wait")
+            let promoted = try await cluster.local("promote", chosen, "--wait")
             #expect(promoted.code == 0, "\(promoted)")
             let after = try await cluster.healed(after: before.term)
-            #expect(after.primary?.text == "two" && after.pauseReason == "a test")
+            #expect(after.primary?.text == chosen && after.pauseReason == "a test")
             #expect(try await cluster.local("resume").code == 0)
             try await writers.goOn(cluster)
             #expect(try await writers.lost() == [])

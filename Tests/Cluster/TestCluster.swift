@@ -45,7 +45,9 @@ struct TestCluster: Sendable {
         return Answer(code: code, output: outcome.outputText, complaint: outcome.errorText)
     }
 
-    func local(_ arguments: String...) async throws -> Answer {
+    func local(_ arguments: String...) async throws -> Answer { try await local(arguments) }
+
+    func local(_ arguments: [String]) async throws -> Answer {
         try await Self.run(["local"] + arguments + ["--directory", folder.path])
     }
 

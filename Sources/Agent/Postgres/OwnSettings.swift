@@ -6,7 +6,8 @@ enum OwnSettings {
     static let reserved: Set<String> = [
         "listen_addresses", "port", "unix_socket_directories", "hot_standby", "wal_log_hints", "wal_keep_size",
         "restart_after_crash", "wal_sender_timeout", "wal_receiver_timeout", "wal_receiver_status_interval",
-        "wal_retrieve_retry_interval", "recovery_target_timeline", "primary_conninfo", "primary_slot_name",
+        "wal_retrieve_retry_interval", "wal_writer_delay", "recovery_target_timeline", "primary_conninfo",
+        "primary_slot_name",
         "synchronous_standby_names", "hba_file", "ident_file", "config_file", "data_directory",
         "promote_trigger_file", "recovery_target", "recovery_target_lsn", "recovery_target_name",
         "recovery_target_time", "recovery_target_xid", "restore_command", "external_pid_file",
@@ -27,7 +28,8 @@ enum OwnSettings {
             ("restart_after_crash", "off"), ("recovery_target_timeline", "latest"),
             ("wal_keep_size", configuration.walKeepSize), ("wal_sender_timeout", "2s"),
             ("wal_receiver_timeout", "2s"), ("wal_receiver_status_interval", "1s"),
-            ("wal_retrieve_retry_interval", "100ms"), ("superuser_reserved_connections", "5"),
+            ("wal_retrieve_retry_interval", "100ms"), ("wal_writer_delay", "200ms"),
+            ("superuser_reserved_connections", "5"),
         ]
         for (name, least) in [("max_wal_senders", 10), ("max_replication_slots", 10)] {
             let wanted = configuration.settings[name].flatMap { Int($0) } ?? 0

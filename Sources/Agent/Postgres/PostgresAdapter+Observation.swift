@@ -46,6 +46,8 @@ extension PostgresAdapter {
             }
             beating = session
         }
+        // A disk that hangs from the first beat on is to be noticed, too.
+        if lastBeat == nil { lastBeat = .now }
         let result = try await session.query(
             "SELECT pg_logical_emit_message(false, 'understudy', '')",
             deadline: end.left

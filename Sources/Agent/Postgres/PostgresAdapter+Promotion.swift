@@ -37,12 +37,12 @@ extension PostgresAdapter {
                 // session shows was in force, access included, before the server left recovery.
                 try await concurrently([
                     { () throws(WorkError) in try await self.trigger(session, in: step) },
-                    { () throws(WorkError) in
-                        try await self.endClients(session)
-                        try await self.awaitSettings(session)
-                    },
+                    { () throws(WorkError) in try await self.endClients(session) },
                 ])
-                // Those that slipped in by the old access file while it was being replaced.
+            }
+            // Also where an earlier agent pulled the trigger. Those that slipped in by the old access file end here.
+            if !steering.gate.isOpen {
+                try await awaitSettings(session)
                 try await endClients(session)
             }
             let facts = try await facts(session)

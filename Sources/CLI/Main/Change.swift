@@ -51,7 +51,8 @@ struct Promote: AsyncParsableCommand {
         abstract: "Make an instance primary by hand, although the primary is gone and nothing happens by itself.",
         discussion: """
             For a cluster that is paused, or that waits for members which will not come back. Says first what may be lost, \
-            and goes on only where nothing acknowledged is, or with --accept-data-loss. While the primary answers, use \
+            and goes on only where nothing acknowledged is, or with --accept-data-loss; where the old \
+            primary cannot be seen to be stopped, with --old-primary-is-off, too. While the primary answers, use \
             `switchover`.
 
             Exit codes: 3 refused for safety, 4 timed out.
@@ -66,6 +67,9 @@ struct Promote: AsyncParsableCommand {
     @Flag(help: "Promote it even though commits that clients were told of may be gone for good.")
     var acceptDataLoss = false
 
+    @Flag(help: "Vouch that the old primary is stopped for good, where nobody can see that.")
+    var oldPrimaryIsOff = false
+
     @Flag(help: "Say what would happen and what may be lost; change nothing.")
     var dryRun = false
 
@@ -76,14 +80,19 @@ struct Promote: AsyncParsableCommand {
         let name = try named(instance, file)
         let watch = try await ChangeWatch(of: file, in: folder)
         if acceptDataLoss && !dryRun { await sayLosses(name, file, folder) }
-        let command = ClusterCommand.promote(name, acceptsDataLoss: acceptDataLoss, isDryRun: dryRun)
+        let command = ClusterCommand.promote(
+            name,
+            acceptsDataLoss: acceptDataLoss,
+            oldPrimaryIsOff: oldPrimaryIsOff,
+            isDryRun: dryRun
+        )
         say(try await watch.give(command, waits: waiting.wait && !dryRun, limit: waiting.limit))
     }
 
     /// Before anything is done.
     private func sayLosses(_ name: InstanceName, _ file: ClusterFile, _ folder: ClusterFolder) async {
         guard let question = try? ControllerQuestion(of: file, in: folder) else { return }
-        let rehearsal = ClusterCommand.promote(name, acceptsDataLoss: true, isDryRun: true)
+        let rehearsal = ClusterCommand.promote(name, acceptsDataLoss: true, oldPrimaryIsOff: true, isDryRun: true)
         if let text = try? await question.give(rehearsal) { say(text) }
     }
 }

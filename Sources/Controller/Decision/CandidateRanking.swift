@@ -52,7 +52,9 @@ struct CandidateRanking {
         var eligible: [Seen] = []
         var failedBefore: [Seen] = []
         // Whoever accepts a loss was told of it (R19).
-        let accepted = record.request.flatMap { $0.acceptsDataLoss ? $0.candidate : nil }
+        // The word replaces R7 where it cannot be met, and nothing else (D33).
+        let isMet = ownAnswer || record.rules.allSatisfy { $0.isMet(by: answered.compactMap(\.member)) }
+        let accepted = record.request.flatMap { $0.acceptsDataLoss && !isMet ? $0.candidate : nil }
         let isLimited = !ownAnswer && accepted == nil && record.rules.contains { $0.mode == .async }
         for one in answered {
             if isLimited && primaryPosition == nil {

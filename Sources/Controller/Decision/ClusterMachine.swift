@@ -18,6 +18,8 @@ struct Seen: Hashable, Sendable {
     var lastOrderAt: MonotonicInstant?
     /// Since when it leaves `pg_isready` without an answer, though its sessions answer.
     var muteSince: MonotonicInstant?
+    /// Since when a primary in office is being stopped.
+    var stoppingSince: MonotonicInstant?
     /// A promotion of it failed in that term.
     var failedTerm: Term = .none
     /// What it refused last, and why, so that a refusal that repeats is told once.
@@ -104,13 +106,19 @@ public struct ClusterMachine: Hashable, Sendable {
         actions = []
         if startedAt == nil { startedAt = now }
         // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
-        if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4 { wokeAt = now }
+        if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4 {
+            wokeAt = now
+            for place in seen.indices { (seen[place].muteSince, seen[place].stoppingSince) = (nil, nil) }
+        }
         handledAt = now
         wake = nil
         switch event {
         case .leading(let until): leadsUntil = max(leadsUntil ?? until, until)
         // What was read while a write is under way may be older than the write; its own answer tells more.
-        case .recordLoaded(let record): if !loaded || pending == nil { recordLoaded(record, now) }
+        case .recordLoaded(let found):
+            // An answer that comes late is older than what was read or written since.
+            let isLate = loaded && (pending != nil || found?.version ?? .none < record?.version ?? .none)
+            if !isLate { recordLoaded(found, now) }
         case .recordStored: recordStored(now)
         case .recordConflict(let record):
             pending = nil

@@ -59,8 +59,9 @@ extension ClusterMachine {
         case .abandon: abandon(record, id, now)
         case .switchover(let target, let by, let isDryRun):
             answerSwitchover(to: target, by: by, isDryRun: isDryRun, record, id, now)
-        case .promote(let name, let accepts, let isDryRun):
-            answerPromotion(of: name, accepts: accepts, isDryRun: isDryRun, record, id, now)
+        case .promote(let name, let accepts, let isOff, let isDryRun):
+            let word = Word(accepts: accepts, isOff: isOff, isDryRun: isDryRun)
+            answerPromotion(of: name, word, record, id, now)
         }
     }
 
@@ -147,14 +148,21 @@ extension ClusterMachine {
 
     // MARK: Promotion by hand (R18, R19)
 
+    /// What an operator says with a promotion by hand.
+    private struct Word {
+        var accepts: Bool
+        var isOff: Bool
+        var isDryRun: Bool
+    }
+
     private mutating func answerPromotion(
         of name: InstanceName,
-        accepts: Bool,
-        isDryRun: Bool,
+        _ word: Word,
         _ record: ClusterRecord,
         _ id: UInt64,
         _ now: MonotonicInstant
     ) {
+        let isDryRun = word.isDryRun
         let losses: [String]
         switch assessPromotion(of: name, record, now) {
         case .failure(let refusal):
@@ -165,12 +173,9 @@ extension ClusterMachine {
             return refuse(id, refusal.rule, text, evidence: refusal.evidence)
         case .success(let found): losses = found
         }
-        guard losses.isEmpty || accepts else {
-            let text =
-                "promoting '\(name)' could lose acknowledged commits: \(losses.joined(separator: "; ")); wait for the "
-                + "missing members, or accept that with --accept-data-loss"
+        if let (rule, text) = objection(to: name, word, losses, record, now) {
             if isDryRun { return reply(id, .refused, "would be refused: " + text) }
-            return refuse(id, "R19", text, evidence: losses)
+            return refuse(id, rule, text, evidence: losses)
         }
         let price = losses.isEmpty ? "nothing acknowledged is lost" : "may be lost: \(losses.joined(separator: "; "))"
         if isDryRun { return reply(id, .done, "'\(name)' would be promoted: \(price)") }
@@ -185,7 +190,7 @@ extension ClusterMachine {
         let request = ChangeRequest(
             candidate: name,
             step: .takeOver,
-            acceptsDataLoss: accepts && !losses.isEmpty,
+            acceptsDataLoss: word.accepts && !losses.isEmpty,
             why: why
         )
         store {
@@ -196,6 +201,41 @@ extension ClusterMachine {
             }
         }
         promise(id, "Promotion of '\(name)' has begun: \(price).")
+    }
+
+    /// What an operator has to say before data may be lost.
+    private func objection(
+        to name: InstanceName,
+        _ word: Word,
+        _ losses: [String],
+        _ record: ClusterRecord,
+        _ now: MonotonicInstant
+    ) -> (rule: String, text: String)? {
+        if losses.isEmpty { return nil }
+        guard word.accepts else {
+            let text =
+                "promoting '\(name)' could lose acknowledged commits: \(losses.joined(separator: "; ")); wait for the "
+                + "missing members, or accept that with --accept-data-loss"
+            return ("R19", text)
+        }
+        guard word.isOff || cannotServeUnseen(record, now) else {
+            let old = record.primary?.text ?? "the primary"
+            let text =
+                "'\(old)' cannot be seen to be stopped, and without a leader it may go on acknowledging commits (R10): "
+                + "make sure that it is off for good, and say so with --old-primary-is-off"
+            return ("R2", text)
+        }
+        return nil
+    }
+
+    /// Whether the recorded primary is seen stopped, or ends with a lease that only this controller extends.
+    private func cannotServeUnseen(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
+        if record.rules.allSatisfy({ $0.mode == .async && $0.answersNeeded != nil }) { return true }
+        guard let one = record.primary.flatMap(observation), isFresh(one, now), let report = one.report else {
+            return false
+        }
+        return report.state.releasedTerm >= (record.history.last?.term ?? record.term) || report.server == .standby
+            || report.state.incarnation != record.primaryIncarnation
     }
 
     // MARK: Answers

@@ -7,7 +7,11 @@ extension ClusterMachine {
     /// Notes since when a primary in office leaves `pg_isready` without an answer.
     mutating func noteReadiness(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
         let isMute = report.server == .primary && report.opened && report.isReady == 2
-        update(name) { $0.muteSince = isMute ? $0.muteSince ?? now : nil }
+        let isStopping = report.server == .stopping && report.state.isPrimaryInOffice
+        update(name) {
+            $0.muteSince = isMute ? $0.muteSince ?? now : nil
+            $0.stoppingSince = isStopping ? $0.stoppingSince ?? now : nil
+        }
     }
 
     /// What its own agent says against a primary that reports; nil if it serves, or if nobody could take its place.
@@ -47,6 +51,8 @@ extension ClusterMachine {
         _ report: InstanceReport,
         _ now: MonotonicInstant
     ) -> (what: String, duration: Duration)? {
+        // What cannot be ended, a process on a disk that hangs, cannot release its term either.
+        if let since = one.stoppingSince { return ("was told to stop and does not end", now - since) }
         guard report.server == .primary, report.opened, let at = one.reportAt else { return nil }
         if let age = report.status?.heartbeatAge {
             let whole = age + report.statusAge + (now - at)

@@ -36,7 +36,9 @@ public enum ClusterCommand: Hashable, Sendable {
     /// Give up a change of primary that has no candidate yet (R16).
     case abandon
     /// Make that instance primary although the present one is gone and nothing happens by itself (R18, R19).
-    case promote(InstanceName, acceptsDataLoss: Bool, isDryRun: Bool)
+    ///
+    /// `oldPrimaryIsOff`: whoever asks vouches for it where nobody can see it.
+    case promote(InstanceName, acceptsDataLoss: Bool, oldPrimaryIsOff: Bool = false, isDryRun: Bool)
     /// No automatic change of primary from now on (R18).
     case pause(reason: String)
     /// Automation goes on.

@@ -25,8 +25,14 @@ extension ClusterCommand {
         case "promote":
             let isDryRun = takeFlag("--dry-run")
             let accepts = takeFlag("--accept-data-loss")
+            let isOff = takeFlag("--old-primary-is-off")
             guard words.count == 1 else { throw WireError("'promote' takes one instance") }
-            self = .promote(try Self.instance(words[0]), acceptsDataLoss: accepts, isDryRun: isDryRun)
+            self = .promote(
+                try Self.instance(words[0]),
+                acceptsDataLoss: accepts,
+                oldPrimaryIsOff: isOff,
+                isDryRun: isDryRun
+            )
         case "pause":
             guard words.count <= 1 else { throw WireError("'pause' takes one reason") }
             self = .pause(reason: Self.line(words.first ?? ""))
@@ -44,8 +50,10 @@ extension ClusterCommand {
         case .switchover(let target, let by, let isDryRun):
             let flags = (isDryRun ? ["--dry-run"] : []) + (by == "an agent" ? ["--by-agent"] : [])
             return ("switchover", flags + [target?.text].compactMap { $0 })
-        case .promote(let name, let accepts, let isDryRun):
-            let flags = (isDryRun ? ["--dry-run"] : []) + (accepts ? ["--accept-data-loss"] : [])
+        case .promote(let name, let accepts, let isOff, let isDryRun):
+            let flags =
+                (isDryRun ? ["--dry-run"] : []) + (accepts ? ["--accept-data-loss"] : [])
+                + (isOff ? ["--old-primary-is-off"] : [])
             return ("promote", flags + [name.text])
         case .pause(let reason): return ("pause", reason.isEmpty ? [] : [reason])
         case .resume: return ("resume", [])

@@ -82,7 +82,11 @@ struct ByHandTests {
             #expect(refusal.contains(part), "\(refusal)")
         }
         #expect(desk.stored?.term == Term(rawValue: 1))
+        // Nobody sees the old primary: on its own word, or its voters', it may go on for ever (R10).
         try desk.askPromotion(of: "b", accepts: true)
+        #expect(desk.replies.last?.contains("--old-primary-is-off") == true)
+        #expect(desk.stored?.term == Term(rawValue: 1))
+        try desk.askPromotion(of: "b", accepts: true, isOff: true)
         #expect(desk.replies.last?.hasPrefix("done: Promotion of 'b' has begun: may be lost: ") == true)
         #expect(desk.stored?.phase == .preparing)
         // One writer: not before the lease of whom nobody reaches is over (R3).

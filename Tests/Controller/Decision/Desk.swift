@@ -212,8 +212,8 @@ struct Desk {
         ask(.switchover(to: text.flatMap { InstanceName($0) }, by: "an operator", isDryRun: isDryRun))
     }
 
-    mutating func askPromotion(of text: String, accepts: Bool = false) throws {
+    mutating func askPromotion(of text: String, accepts: Bool = false, isOff: Bool = false) throws {
         let name = try #require(InstanceName(text))
-        ask(.promote(name, acceptsDataLoss: accepts, isDryRun: false))
+        ask(.promote(name, acceptsDataLoss: accepts, oldPrimaryIsOff: isOff, isDryRun: false))
     }
 }

@@ -58,6 +58,18 @@ struct HangTests {
         #expect(desk.stored?.phase == .steady)
     }
 
+    @Test("one that was told to stop and cannot be ended is replaced, though it never releases its term (R9)")
+    func endlessStop() throws {
+        var desk = try Desk.steady(.required)
+        let begin = desk.now
+        try play(&desk, for: .seconds(20)) { report, _ in
+            report.server = .stopping
+            report.opened = false
+        }
+        #expect(desk.stored?.phase == .preparing)
+        #expect(desk.now - begin >= .seconds(10))
+    }
+
     @Test("where nobody could take its place it stays, and that is said (R19)")
     func nobodyElse() throws {
         var desk = try Desk.steady(.required)

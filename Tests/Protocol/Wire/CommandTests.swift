@@ -12,6 +12,7 @@ struct CommandTests {
             .switchover(to: name, by: "an agent", isDryRun: true),
             .promote(name, acceptsDataLoss: false, isDryRun: true),
             .promote(name, acceptsDataLoss: true, isDryRun: false),
+            .promote(name, acceptsDataLoss: true, oldPrimaryIsOff: true, isDryRun: false),
             .pause(reason: ""), .pause(reason: "moving house"), .resume, .abandon,
         ]
         for command in commands {
