@@ -33,7 +33,7 @@ package struct ChangeWatch: Sendable {
         }
         throw CommandFailure(
             .timedOut,
-            "could not see the end of it within \(limit.components.seconds) s; it goes on: see `understudy local status`"
+            "could not see the end of it within \(limit.components.seconds) s; it goes on: see \(folder.command("status"))"
         )
     }
 

@@ -108,7 +108,7 @@ package struct ClusterFile: Codable, Hashable, Sendable {
             throw CommandFailure(
                 .failed,
                 "could not find a local cluster in \(folder.path): there is no cluster.json; start one with "
-                    + "`understudy local up`, or name its directory with --directory"
+                    + "\(folder.command("up")), or name its directory with --directory"
             )
         }
         return file

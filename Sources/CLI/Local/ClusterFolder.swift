@@ -13,6 +13,9 @@ package struct ClusterFolder: Hashable, Sendable {
 
     package init(path: String) { self.path = path }
 
+    /// How a person asks something of this very cluster, to be pasted.
+    func command(_ words: String) -> String { "`understudy local \(words) --directory \(path)`" }
+
     /// Makes what the user named absolute and resolves what exists of it; nil stands for the default place.
     package init(named directory: String?) throws(CommandFailure) {
         let expanded = NSString(string: directory ?? Self.defaultPath).expandingTildeInPath

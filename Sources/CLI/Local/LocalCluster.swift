@@ -132,8 +132,8 @@ package struct LocalCluster: Sendable {
             throw CommandFailure(
                 .refused,
                 "could not bring up the cluster in \(folder.path) as asked: \(differences.joined(separator: "; ")); leave "
-                    + "the flags out to take it up as it is, name another --directory, or remove it with `understudy "
-                    + "local down --remove`"
+                    + "the flags out to take it up as it is, name another --directory, or remove it with "
+                    + folder.command("down --remove")
             )
         }
     }

@@ -40,7 +40,7 @@ extension LocalCluster {
         throw CommandFailure(
             .timedOut,
             "could not bring up the cluster in \(folder.path) within \(deadline.wholeMilliseconds / 1000) s: missing: "
-                + "\(missing.joined(separator: "; ")); look at `understudy local status` and at the logs in \(folder.path)"
+                + "\(missing.joined(separator: "; ")); look at \(folder.command("status")) and at the logs in \(folder.path)"
         )
     }
 
@@ -67,6 +67,8 @@ extension LocalCluster {
                 list.append("\(instance.name) has no vote yet")
             }
         }
+        // What the controller itself waits for says more than what it would bring about.
+        if !list.isEmpty, let waiting = view.waiting { list.insert(waiting.text, at: 0) }
         if list.isEmpty && view.rules.count > 1 { list.append("a change of voters is not complete yet") }
         return list
     }
@@ -99,7 +101,7 @@ extension LocalCluster {
         throw CommandFailure(
             .failed,
             "could not keep the \(dead.what) running: \(words.isEmpty ? "it ended without a word" : words); its log is "
-                + "\(dead.log), `understudy local down` stops the rest"
+                + "\(dead.log), \(folder.command("down")) stops the rest"
         )
     }
 
@@ -124,7 +126,7 @@ private struct Progress {
     mutating func line(for instance: ClusterView.Instance, at elapsed: Duration) -> String? {
         if faults[instance.name]?.text != instance.fault { faults[instance.name] = (instance.fault, elapsed) }
         var words = [instance.role]
-        if instance.opened { words.append("admits clients") }
+        if instance.opened && instance.role != "lost" { words.append("admits clients") }
         if instance.streaming { words.append("streams") }
         if !instance.activity.isEmpty && instance.activity != instance.role { words.append(instance.activity) }
         if let fault = faults[instance.name], !fault.text.isEmpty, elapsed - fault.since >= Self.patience {

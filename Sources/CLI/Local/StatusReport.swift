@@ -66,10 +66,18 @@ package struct StatusReport: Sendable {
         var lines = view.map(viewLines) ?? blindLines()
         let missing = processes.missing(of: file)
         if !missing.isEmpty && view != nil {
-            lines += ["", "Not running: \(missing.joined(separator: ", ")); `understudy local up` starts it again"]
+            lines += ["", "Not running: \(missing.joined(separator: ", ")); \(folder.command("up")) starts it again"]
         }
         lines += ["", "Connect: psql \"\(file.connectionString)\""]
         return lines.joined(separator: "\n")
+    }
+
+    private func standing(of primary: ClusterView.Instance?, _ name: String) -> String {
+        switch primary?.role {
+        case "lost": "\(name) is the recorded primary, but does not report"
+        case "down": "no primary: \(name) is down"
+        default: primary?.opened == true ? "\(name) is primary and admits clients" : "\(name) is to be primary"
+        }
     }
 
     private func viewLines(_ view: ClusterView) -> [String] {
@@ -78,7 +86,7 @@ package struct StatusReport: Sendable {
         switch view.phase {
         case .steady:
             let name = view.primary?.text ?? "nobody"
-            head += primary?.opened == true ? "\(name) is primary and admits clients" : "\(name) is to be primary"
+            head += standing(of: primary, name)
         case .forming, .initializing: head += "being made"
         case .preparing: head += "changing its primary: asking the members for their WAL"
         case .promoting: head += "changing its primary: \(view.primary?.text ?? "a candidate") is being promoted"
@@ -88,7 +96,7 @@ package struct StatusReport: Sendable {
             "Term \(view.term), \(view.phase.rawValue), durability \(view.durability.rawValue)\(votersText(view))",
         ]
         if let request = view.request { lines.append("Under way: \(request.why) (step '\(request.step.rawValue)')") }
-        if let reason = view.pauseReason { lines.append("Paused: \(reason); `understudy local resume` ends it") }
+        if let reason = view.pauseReason { lines.append("Paused: \(reason); \(folder.command("resume")) ends it") }
         let place = view.controller.flatMap { file.controllers.firstIndex(of: $0) }
         if file.controllerPorts.count > 1, let place, let leader = view.controller {
             let running = "\(processes.controllers.count) of \(file.controllerPorts.count) run"
@@ -156,7 +164,7 @@ package struct StatusReport: Sendable {
     private func blindLines() -> [String] {
         var lines = [
             "Cluster '\(file.name)' in \(folder.path): the controller does not answer: \(complaint)",
-            "Without it nobody is promoted; `understudy local up` starts what does not run", "",
+            "Without it nobody is promoted; \(folder.command("up")) starts what does not run", "",
         ]
         var table = TextTable(["PART", "INSTANCE", "PROCESS", "ADDRESS"])
         for (index, endpoint) in file.controllers.enumerated() {

@@ -98,7 +98,7 @@ package struct Strike: Sendable {
         guard let process else {
             throw CommandFailure(
                 .failed,
-                "could not signal the \(what): it does not run; see `understudy local status`"
+                "could not signal the \(what): it does not run; see \(folder.command("status"))"
             )
         }
         guard process.signal(signal.number) else {

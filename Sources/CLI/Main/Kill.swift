@@ -30,7 +30,13 @@ struct Kill: AsyncParsableCommand {
     func run() async throws {
         let (file, folder) = try options.cluster()
         let strike = Strike(at: file, in: folder)
-        let controller = try await strike.controller(what == .controller ? "controller" : target)
+        if what == .controller && !target.hasPrefix("controller") {
+            throw CommandFailure(
+                .usage,
+                "could not signal the controller of '\(target)': it has none; say `kill controller`"
+            )
+        }
+        let controller = try await strike.controller(target)
         if let controller {
             guard what == .controller || what == .server else {
                 throw CommandFailure(

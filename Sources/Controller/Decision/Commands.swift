@@ -183,7 +183,7 @@ extension ClusterMachine {
         explain(.byHand, rule: losses.isEmpty ? "R18" : "R19", why, evidence: losses)
         waiting = nil
         if progress == nil {
-            progress = Progress(from: record.primary, why: why, evidence: losses, mark: now, isPlanned: true)
+            progress = Progress(from: record.primary, why: why, evidence: losses, mark: now)
         } else {
             progress?.evidence += [why] + losses
         }

@@ -116,7 +116,7 @@ extension ClusterMachine {
                 why: asked.last ?? loss.why,
                 evidence: asked.dropLast() + loss.evidence + held,
                 mark: now,
-                isPlanned: record.request != nil
+                isPlanned: record.request.map { $0.step != .takeOver } ?? false
             )
             begun.phases.detect = max(0, loss.age.wholeMilliseconds)
             progress = begun

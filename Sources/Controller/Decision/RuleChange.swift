@@ -74,7 +74,7 @@ extension ClusterMachine {
             .waiting,
             rule: "R12",
             "commits wait: \(rule.required) of \(rule.voters.map(\.name.text).joined(separator: ", ")) must stream, "
-                + "\(streaming) do; start the others, or choose durability 'preferred'",
+                + "\(streaming) do; start the others",
             evidence: views.map(\.text)
         )
     }
