@@ -151,7 +151,11 @@ struct SwitchoverTests {
             try await cluster.wait("too few answer") { $0.waiting?.rule == "R19" || $0.waiting?.rule == "R7" }
             let refused = try await cluster.local("promote", "two")
             #expect(refused.code == 3 && refused.complaint.contains("could lose acknowledged commits"), "\(refused)")
-            let accepted = try await cluster.local("promote", "two", "--accept-data-loss")
+            // Its whole host is silent: that it does not go on there is for a person to say (R10, D33).
+            let unseen = try await cluster.local("promote", "two", "--accept-data-loss")
+            #expect(unseen.code == 3 && unseen.complaint.contains("--old-primary-is-off"), "\(unseen)")
+            let words = ["--accept-data-loss", "--old-primary-is-off"]
+            let accepted = try await cluster.local(["promote", "two"] + words)
             #expect(accepted.code == 0 && accepted.output.contains("may be lost"), "\(accepted)")
             try await cluster.wait("it is primary") { $0.primary?.text == "two" && $0.phase == .steady }
             // What comes back follows, whatever it held.
