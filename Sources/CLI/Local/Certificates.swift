@@ -23,6 +23,28 @@ struct Certificates {
         // The authority's key ends here: nobody can sign for this cluster any more.
     }
 
+    /// Puts certificates in the place of an agent's own that nobody else trusts; its own are kept beside.
+    func exchange(of name: InstanceName) throws {
+        let (own, kept) = (folder.certificateFolder(name.text), Self.kept(folder.certificateFolder(name.text)))
+        guard !FileManager.default.fileExists(atPath: kept) else { return }
+        guard let identity = PeerIdentity(cluster: file.name, role: .agent(name)) else { return }
+        try FileManager.default.moveItem(atPath: own, toPath: kept)
+        try issue(identity, by: CertificateAuthority(named: "somebody else"))
+    }
+
+    /// Puts an agent's own certificates back.
+    ///
+    /// - Returns: Whether they had been exchanged.
+    func restore(of name: InstanceName) throws -> Bool {
+        let (own, kept) = (folder.certificateFolder(name.text), Self.kept(folder.certificateFolder(name.text)))
+        guard FileManager.default.fileExists(atPath: kept) else { return false }
+        try FileManager.default.removeItem(atPath: own)
+        try FileManager.default.moveItem(atPath: kept, toPath: own)
+        return true
+    }
+
+    private static func kept(_ path: String) -> String { "\(path).own" }
+
     private func issue(_ identity: PeerIdentity, by authority: CertificateAuthority) throws {
         try account.makeFolder(folder.certificateFolder(identity.name))
         let owner = UserAccount.isSuperuser ? account.user : nil

@@ -40,6 +40,8 @@ package struct ClusterFile: Codable, Hashable, Sendable {
     package var controllerHost: String?
     /// Ports of the controllers that stand by beside the first; nil if there are none.
     package var furtherControllerPorts: [UInt16]?
+    /// Where those listen; nil stands for the host of the first.
+    package var furtherControllerHosts: [String]?
     package var instances: [Instance]
     /// Timings of the protocol that differ from the default, as the configuration files spell them.
     package var timings: [String: String]
@@ -55,7 +57,11 @@ package struct ClusterFile: Codable, Hashable, Sendable {
 
     /// Where each controller is asked.
     var controllers: [Endpoint] {
-        controllerPorts.map { Endpoint(host: controllerHost ?? Self.loopback, port: $0) }
+        let first = controllerHost ?? Self.loopback
+        let hosts = [first] + (furtherControllerHosts ?? [])
+        return controllerPorts.enumerated().map { index, port in
+            Endpoint(host: index < hosts.count ? hosts[index] : first, port: port)
+        }
     }
 
     /// What people call a controller: it has a number only where there are several.

@@ -8,7 +8,8 @@ package struct Placement: Sendable {
     package var durability: Durability
     /// The instances, in order of rank, with the address of each one's host.
     package var instances: [(name: InstanceName, address: String)]
-    package var controllerAddress: String
+    /// The addresses of the controllers' hosts; all controllers reach the same folder.
+    package var controllerAddresses: [String]
     package var serverPort: UInt16 = 5432
     package var controllerPort: UInt16 = 7432
     /// Timings that differ from the default, as the configuration files spell them.
@@ -22,13 +23,13 @@ package struct Placement: Sendable {
         name: ClusterName,
         durability: Durability,
         instances: [(name: InstanceName, address: String)],
-        controllerAddress: String
+        controllerAddresses: [String]
     ) {
         self.directory = directory
         self.name = name
         self.durability = durability
         self.instances = instances
-        self.controllerAddress = controllerAddress
+        self.controllerAddresses = controllerAddresses
     }
 }
 
@@ -37,6 +38,7 @@ extension LocalCluster {
     package static func layOut(_ placement: Placement) async throws -> LocalCluster {
         let account = try Account.current()
         let folder = try ClusterFolder(named: placement.directory)
+        let further = placement.controllerAddresses.dropFirst()
         let file = ClusterFile(
             format: ClusterFile.currentFormat,
             name: placement.name,
@@ -44,7 +46,9 @@ extension LocalCluster {
             postgresBin: try await PostgresInstallation.find(named: placement.postgresBin, for: account).folder,
             account: account.user.name,
             controllerPort: placement.controllerPort,
-            controllerHost: placement.controllerAddress,
+            controllerHost: placement.controllerAddresses.first,
+            furtherControllerPorts: further.isEmpty ? nil : further.map { _ in placement.controllerPort },
+            furtherControllerHosts: further.isEmpty ? nil : Array(further),
             instances: placement.instances.map { instance in
                 ClusterFile.Instance(name: instance.name, port: placement.serverPort, host: instance.address)
             },
@@ -57,17 +61,31 @@ extension LocalCluster {
         let cluster = LocalCluster(folder: folder, file: file, account: account, programs: programs)
         try file.write(in: folder)
         try cluster.writeFiles()
-        for log in [folder.controllerLog(0)] + file.names.map(folder.agentLog) { try account.write("", to: log) }
+        let logs = file.controllerPorts.indices.map(folder.controllerLog) + file.names.map(folder.agentLog)
+        for log in logs { try account.write("", to: log) }
         return cluster
     }
 
-    /// How a part is started; nil of a server, which its launcher starts.
-    package func request(for part: ClusterPart, of name: InstanceName?) -> ProcessRequest? {
+    /// How a part is started, of several controllers the one counted by `index`; nil of a server, which its launcher
+    /// starts.
+    package func request(for part: ClusterPart, of name: InstanceName?, index: Int = 0) -> ProcessRequest? {
         switch part {
-        case .controller: controllerRequest(0)
+        case .controller: controllerRequest(index)
         case .launcher: name.map(launcherRequest)
         case .agent: name.map(agentRequest)
         case .server: nil
         }
+    }
+
+    /// Has an agent show certificates, once it starts anew, that nobody else trusts.
+    package func exchangeCertificates(of name: InstanceName) throws {
+        try Certificates(file: file, folder: folder, account: account).exchange(of: name)
+    }
+
+    /// Gives an agent its own certificates back, which it reads on SIGHUP.
+    ///
+    /// - Returns: Whether it had others.
+    package func restoreCertificates(of name: InstanceName) throws -> Bool {
+        try Certificates(file: file, folder: folder, account: account).restore(of: name)
     }
 }

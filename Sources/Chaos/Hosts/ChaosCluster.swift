@@ -6,7 +6,8 @@ import Platform
 /// A cluster of real servers on hosts of their own, with everything that can be done to it.
 package struct ChaosCluster: Sendable {
     package static let instanceNames = ["one", "two", "three"]
-    package static let controllerNames = ["control"]
+    /// Two, of which one leads; they share a folder with the record, as over a network file system.
+    package static let controllerNames = ["control", "deputy"]
     package static let clientName = "client"
 
     package let namespaces: Namespaces
@@ -52,8 +53,8 @@ package struct ChaosCluster: Sendable {
         report: @escaping @Sendable (String) -> Void
     ) async throws -> ChaosCluster {
         let names = instanceNames.compactMap { InstanceName($0) }
-        guard let first = names.first, let name = ClusterName("chaos"),
-            let control = namespaces[controllerNames[0]]
+        let controllers = controllerNames.compactMap { namespaces[$0] }
+        guard let first = names.first, let name = ClusterName("chaos"), controllers.count == controllerNames.count
         else { throw CommandFailure(.failed, "could not name the hosts") }
         try Self.note(options.directory)
         try await namespaces.make()
@@ -69,7 +70,7 @@ package struct ChaosCluster: Sendable {
             name: name,
             durability: options.durability,
             instances: names.compactMap { name in namespaces[name.text].map { (name, $0.address) } },
-            controllerAddress: control.address
+            controllerAddresses: controllers.map(\.address)
         )
         // Rounds follow each other faster than failures do in life.
         placement.timings = ["repeatedFailoverDelay": "0ms"]
@@ -87,7 +88,9 @@ package struct ChaosCluster: Sendable {
             volumeInstance: first,
             offsetInstance: offset
         )
-        try cluster.start(.controller, of: nil, on: control)
+        for (index, host) in controllers.enumerated() {
+            try cluster.start(.controller, of: nil, index: index, on: host)
+        }
         for name in names {
             let host = try cluster.host(name)
             try cluster.start(.launcher, of: name, on: host)
@@ -110,7 +113,8 @@ package struct ChaosCluster: Sendable {
         let needed = [
             ("/usr/sbin/ip", "iproute2"), ("/usr/sbin/mkfs.ext4", "e2fsprogs"), ("/usr/bin/mount", "mount"),
             ("/usr/bin/umount", "mount"), ("/usr/bin/nsenter", "util-linux"), ("/usr/bin/unshare", "util-linux"),
-            ("/usr/bin/fallocate", "util-linux"), ("/usr/bin/truncate", "coreutils"), ("/usr/bin/dd", "coreutils"),
+            ("/usr/bin/fallocate", "util-linux"), ("/usr/sbin/fsfreeze", "util-linux"),
+            ("/usr/bin/truncate", "coreutils"), ("/usr/bin/dd", "coreutils"),
         ]
         for (program, package) in needed where !FileManager.default.isExecutableFile(atPath: program) {
             throw CommandFailure(
@@ -165,7 +169,13 @@ package struct ChaosCluster: Sendable {
         return host
     }
 
-    /// What the controller shows; nil if it does not answer.
+    /// The host of the controller that a view says leads; the first one's if it says nothing.
+    func leader(in view: ClusterView?) -> Host {
+        let endpoint = view?.controller
+        return controllers.first { $0.address == endpoint?.host } ?? controllers[0]
+    }
+
+    /// What the leading controller shows; nil if none answers.
     package func view() async -> ClusterView? {
         try? await ControllerQuestion(of: local.file, in: local.folder).view(deadline: .seconds(1))
     }
@@ -175,8 +185,8 @@ package struct ChaosCluster: Sendable {
         ClusterProcesses(of: local.file, in: local.folder).servers[name]
     }
 
-    private func start(_ part: ClusterPart, of name: InstanceName?, on host: Host) throws {
-        guard let request = local.request(for: part, of: name) else { return }
+    private func start(_ part: ClusterPart, of name: InstanceName?, index: Int = 0, on host: Host) throws {
+        guard let request = local.request(for: part, of: name, index: index) else { return }
         var enter = ["--net=\(host.namespaceFile)"]
         if let name, name == offsetInstance { enter.append("--time=\(TimeOffset.file(in: local.folder.path))") }
         var moved = request

@@ -26,6 +26,10 @@ package enum FaultKind: String, Hashable, Sendable, CaseIterable {
     /// Loses and duplicates frames on all its links.
     case lossyLink = "lossy_link"
     case diskFull = "disk_full"
+    /// Writes to the small volume wait, and whoever waits for one cannot be killed.
+    case diskHung = "disk_hung"
+    /// An agent starts anew with certificates that another authority made.
+    case certificateForeign = "certificate_foreign"
 }
 
 /// Whom a fault strikes; the words are resolved when it is injected.
@@ -95,7 +99,7 @@ package struct FaultPlan: Sendable {
         switch kind {
         case .controllerKilled, .controllerFrozen: .controller
         case .everythingKilled: .everybody
-        case .diskFull: .volume
+        case .diskFull, .diskHung: .volume
         default: chance.chance(600) ? .primary : .instance(chance.number(0...ChaosCluster.instanceNames.count - 1))
         }
     }

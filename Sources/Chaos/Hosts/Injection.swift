@@ -21,10 +21,14 @@ extension ChaosCluster {
         case .volume: name = volumeInstance
         case .controller, .everybody: name = names[0]
         }
-        let host = fault.target == .controller ? controllers[0] : try host(name)
+        let host = fault.target == .controller ? leader(in: await view()) : try host(name)
         let whom = fault.target == .everybody ? "everybody" : host.name
         switch fault.kind {
         case .diskFull: try await volume.fill()
+        case .diskHung: try await volume.freeze()
+        case .certificateForeign:
+            try local.exchangeCertificates(of: name)
+            keeper.signal(Keeper.Part(.agent, on: host), SIGKILL)
         case .everythingKilled:
             // Held first: nobody may come back before the last has gone.
             for one in namespaces.hosts { keeper.hold(keeper.parts(of: one)) }
@@ -62,15 +66,20 @@ extension ChaosCluster {
             setLinks(of: host, incoming: .cut, outgoing: .cut) { Self.instanceNames.contains($0.name) }
         case .slowLink: setLinks(of: host, incoming: Self.slow, outgoing: Self.slow)
         case .lossyLink: setLinks(of: host, incoming: Self.lossy, outgoing: Self.lossy)
-        case .diskFull, .everythingKilled: break
+        case .diskFull, .diskHung, .certificateForeign, .everythingKilled: break
         }
     }
 
     /// Undoes a fault.
-    package func heal(_ injection: Injection) {
+    package func heal(_ injection: Injection) async {
         let host = injection.host
         switch injection.fault.kind {
-        case .diskFull: volume.release()
+        case .diskFull:
+            // Nothing can be deleted while another fault has it hang.
+            await volume.thaw()
+            volume.release()
+        case .diskHung: await volume.thaw()
+        case .certificateForeign: restoreCertificates(on: host)
         case .everythingKilled: for one in namespaces.hosts { keeper.release(keeper.parts(of: one)) }
         case .postmasterFrozen, .agentFrozen, .hostFrozen, .controllerFrozen: HostProcesses(of: host).thaw()
         case .agentKilled, .launcherKilled, .controllerKilled, .podKilled: keeper.release(keeper.parts(of: host))
@@ -84,7 +93,8 @@ extension ChaosCluster {
     }
 
     /// Undoes everything, whatever was done.
-    package func healAll() {
+    package func healAll() async {
+        await volume.thaw()
         fabric.change { table in
             for from in namespaces.hosts {
                 for to in namespaces.hosts { table[from.port, to.port] = .perfect }
@@ -92,9 +102,16 @@ extension ChaosCluster {
         }
         volume.release()
         for host in namespaces.hosts {
+            restoreCertificates(on: host)
             HostProcesses(of: host).thaw()
             keeper.release(keeper.parts(of: host))
         }
+    }
+
+    private func restoreCertificates(on host: Host) {
+        guard let name = names.first(where: { $0.text == host.name }) else { return }
+        guard (try? local.restoreCertificates(of: name)) == true else { return }
+        keeper.signal(Keeper.Part(.agent, on: host), SIGHUP)
     }
 
     /// Sets the rules of all links of a host, in both directions.

@@ -1,12 +1,14 @@
 import Foundation
 import LocalCluster
 import Platform
+import Synchronization
 
 /// A small file system in a file, so that "no space left" is real.
-package struct Volume: Sendable {
+package final class Volume: Sendable {
     /// Where it is mounted.
     package let path: String
     private let image: String
+    private let isFrozen = Mutex(false)
 
     private var filler: String { "\(path)/filler" }
 
@@ -26,6 +28,8 @@ package struct Volume: Sendable {
 
     /// Takes all the space that is left.
     package func fill() async throws {
+        // To write now would be to hang as well.
+        if isFrozen.withLock({ $0 }) { return }
         let attributes = try FileManager.default.attributesOfFileSystem(forPath: path)
         let free = (attributes[.systemFreeSize] as? NSNumber)?.int64Value ?? 0
         _ = try? await Self.run("/usr/bin/fallocate", ["--length", "\(max(free, 4096))", filler])
@@ -38,8 +42,23 @@ package struct Volume: Sendable {
         for name in [filler, "\(filler).rest"] { try? FileManager.default.removeItem(atPath: name) }
     }
 
+    /// Lets every write wait until it is thawed; whoever waits cannot be killed.
+    package func freeze() async throws {
+        if isFrozen.withLock({ $0 }) { return }
+        try await Self.run(Self.freezer, ["--freeze", path])
+        isFrozen.withLock { $0 = true }
+    }
+
+    /// Lets writes go on; a file system that is not frozen is left as it is.
+    package func thaw() async {
+        if (try? await Self.run(Self.freezer, ["--unfreeze", path])) != nil { isFrozen.withLock { $0 = false } }
+    }
+
+    private static let freezer = "/usr/sbin/fsfreeze"
+
     /// Unmounts it; processes that use it must be gone.
     package func unmount() async {
+        await thaw()
         for _ in 0..<50 {
             let mounts = (try? String(contentsOfFile: "/proc/mounts", encoding: .utf8)) ?? ""
             guard mounts.contains(" \(path) ") else { return }

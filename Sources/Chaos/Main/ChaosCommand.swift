@@ -13,10 +13,10 @@ struct ChaosCommand: AsyncParsableCommand {
         commandName: "understudy-chaos",
         abstract: "Breaks a cluster of real PostgreSQL servers on hosts of its own, and judges what its clients saw.",
         discussion: """
-            Three hosts with launcher, agent and PostgreSQL, one with the controller and one with the clients are \
+            Three hosts with launcher, agent and PostgreSQL, two with controllers and one with the clients are \
             network namespaces of this machine, joined by a switch in this program. Each round draws one or two \
             faults from the seed: processes and whole hosts killed or frozen, links cut in one or both directions, \
-            slow and lossy links, a full disk, everything restarted. Then all is healed, and within two minutes a \
+            slow and lossy links, a full or hanging disk, certificates that nobody trusts, everything restarted. Then all is healed, and within two minutes a \
             primary must take every kind of write and all standbys must stream; else the round counts as stuck. What \
             ends is started again after a second, as a service manager would.
 

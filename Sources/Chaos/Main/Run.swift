@@ -62,7 +62,7 @@ struct Run: Sendable {
         for event in events.sorted(by: { $0.at < $1.at }) {
             try await sleep(until: begin + event.at)
             if event.heals {
-                if let injection = injections[event.index] { cluster.heal(injection) }
+                if let injection = injections[event.index] { await cluster.heal(injection) }
             } else {
                 let injection = try await cluster.inject(faults[event.index], primary: observer.primary)
                 injections[event.index] = injection
@@ -72,7 +72,7 @@ struct Run: Sendable {
                 journal.say("round \(round): \(injection.text)\(mark), for \(length) ms")
             }
         }
-        cluster.healAll()
+        await cluster.healAll()
     }
 
     /// Waits until a primary takes every kind of write and all standbys stream.

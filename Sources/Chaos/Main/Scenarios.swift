@@ -42,7 +42,7 @@ extension Run {
                 return view.term > term && view.phase == .steady && recorder.acknowledged.count > struck + 10
             }
             let gap = gap(since: begin)
-            cluster.heal(injection)
+            await cluster.heal(injection)
             let missing = try await becomeWhole(within: Self.healingLimit)
             summary.gaps.append(gap)
             if isOver && missing.isEmpty {
@@ -84,7 +84,7 @@ extension Run {
             journal.say("round \(round): \(observer.primary?.text ?? "nobody") took over from \(old) after \(gap) ms")
             try await Task.sleep(for: .seconds(2))
             let woken = Int64(MonotonicClock.nanoseconds())
-            cluster.heal(injection)
+            await cluster.heal(injection)
             journal.say("round \(round): \(old) goes on")
             let missing = try await becomeWhole(within: Self.healingLimit)
             summary.gaps.append(gap)
@@ -163,8 +163,8 @@ extension Run {
             summary.stuck += 1
             journal.say("NOT throughout: \(gap) ms without an acknowledged commit, more than \(Self.loneLimit) ms")
         }
-        for injection in injections { cluster.heal(injection) }
-        cluster.healAll()
+        for injection in injections { await cluster.heal(injection) }
+        await cluster.healAll()
         let missing = try await becomeWhole(within: Self.healingLimit)
         if !missing.isEmpty {
             summary.stuck += 1
@@ -194,7 +194,7 @@ extension Run {
         }
         let view = await observer.look()
         summary.gaps.append(gap(since: begin))
-        cluster.healAll()
+        await cluster.healAll()
         let missing = try await becomeWhole(within: Self.healingLimit)
         let isWell = missing.isEmpty && (view ?? observer.view)?.term == term
         if !isWell {
