@@ -57,7 +57,7 @@ extension ClusterMachine {
     }
 
     /// How a standby shows that it has lost the primary; nil if it still receives (R9 b).
-    private func lossSeen(by standby: Seen, of primary: InstanceName, _ now: MonotonicInstant) -> String? {
+    func lossSeen(by standby: Seen, of primary: InstanceName, _ now: MonotonicInstant) -> String? {
         guard let report = standby.report, let at = standby.reportAt else { return nil }
         guard receives(report, from: primary), let receiver = report.status?.receiver else {
             return "'\(standby.spec.name)' receives nothing from it"
@@ -211,8 +211,18 @@ extension ClusterMachine {
 
     private func waitText(_ record: ClusterRecord, _ members: [MemberID]) -> String {
         let rules = record.rules.map(neededText).joined(separator: " and ")
-        let have = members.isEmpty ? "none" : members.map(\.name.text).joined(separator: ", ")
-        return "needed are \(rules), or '\(record.primary?.text ?? "none")' itself; so far \(have)"
+        return "needed are \(rules), or '\(record.primary?.text ?? "none")' itself; so far \(naming(members, record))"
+    }
+
+    /// Names for a person: whoever bears a voter's or the primary's name, but holds another copy, is told apart.
+    func naming(_ members: [MemberID], _ record: ClusterRecord) -> String {
+        if members.isEmpty { return "none" }
+        let counted = record.rules.flatMap(\.voters) + (record.primaryMember.map { [$0] } ?? [])
+        return members.map { member in
+            let isImpostor = !counted.contains(member) && counted.contains { $0.name == member.name }
+            return member.name.text
+                + (isImpostor ? " (a new copy, which does not count for the one that is missed)" : "")
+        }.joined(separator: ", ")
     }
 
     // MARK: Candidate (R7, R8)
@@ -299,12 +309,7 @@ extension ClusterMachine {
         guard let next = policy.ruleAtPromotion(rule, prepared: prepared, reachable: reachable) else { return swapped }
         let rules = swapped.filter { $0 != next } + [next]
         guard hasRoom(for: rules) else { return swapped }
-        explain(
-            .rules,
-            rule: "R12",
-            "with this promotion the rule changes from \(rule) to \(next)"
-                + (next.isSingleServer && next.mode.isSynchronous ? ": a single server until a standby follows" : "")
-        )
+        explain(.rules, rule: "R12", "with this promotion the rule changes from \(rule) to \(next)")
         return rules
     }
 
