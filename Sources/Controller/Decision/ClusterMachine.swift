@@ -72,6 +72,10 @@ public struct ClusterMachine: Hashable, Sendable {
     var primaryPosition: WALPosition?
     var startedAt: MonotonicInstant?
     var preparingSince: MonotonicInstant?
+    /// Whoever receives from a member that holds more and may not be promoted itself (R8).
+    var catchUp: CatchUp?
+    /// Those of this term that did not come on while they caught up.
+    var couldNotCatchUp: [InstanceName] = []
     var promotingSince: MonotonicInstant?
     var firstStreamingAt: MonotonicInstant?
     /// Next moment at which something may be decided without an event.
@@ -183,6 +187,7 @@ public struct ClusterMachine: Hashable, Sendable {
         guard let found else { return }
         if found.phase == .promoting { promotingSince = now }
         if found.phase == .preparing { preparingSince = now }
+        catchUp = nil
         // Whoever led before may have granted a lease just now (R11).
         if let primary = found.primary, weakness != .forgottenLease {
             let horizon = now + spec.timings.leaseHorizon
@@ -207,6 +212,8 @@ public struct ClusterMachine: Hashable, Sendable {
         switch record.phase {
         case .preparing:
             preparingSince = now
+            catchUp = nil
+            couldNotCatchUp = []
             if old == .promoting { progress?.mark = now } else { progress?.lap(\.decide, now) }
         case .promoting:
             progress?.lap(\.prepare, now)

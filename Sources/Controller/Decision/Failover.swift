@@ -164,7 +164,9 @@ extension ClusterMachine {
         if givesWay(record, now) { return }
         var nobodyIsEligible = false
         let isMet = ownAnswer || record.rules.allSatisfy { self.isMet($0, by: members) }
-        if record.request == nil, let standstill = standstill(record) {
+        if goOnCatchingUp(record, now) {
+            nobodyIsEligible = false
+        } else if record.request == nil, let standstill = standstill(record) {
             wait(.waiting, rule: "R18", "\(standstill), so that nobody is promoted; `promote` one by hand, or `resume`")
         } else if let awaited = awaited(record, ownAnswer: ownAnswer, now) {
             wait(.waiting, rule: "R16", "term \(record.term) waits for \(awaited)")
@@ -172,6 +174,7 @@ extension ClusterMachine {
             switch choose(record, answered, ownAnswer: ownAnswer, now) {
             case .recorded: return
             case .leaseIsAlive: break
+            case .catchingUp: _ = goOnCatchingUp(record, now)
             case .nobodyIsEligible: nobodyIsEligible = true
             }
         } else {
@@ -188,6 +191,7 @@ extension ClusterMachine {
         let patience = (preparingSince ?? now) + .seconds(2)
         if now < patience { wakeBy(patience) }
         for one in seen where !hasPrepared(one, record, now) && !mayGiveWay(one, record, now) {
+            if one.spec.name == catchUp?.candidate { continue }
             // A former primary holds everything it acknowledged: its own answer ends the wait for others (R7, R19).
             let isWanted = record.request?.candidate == one.spec.name
             let recover = !enough || nobodyIsEligible || now >= patience || isWanted
@@ -227,7 +231,7 @@ extension ClusterMachine {
 
     // MARK: Candidate (R7, R8)
 
-    private enum Choice { case recorded, leaseIsAlive, nobodyIsEligible }
+    private enum Choice { case recorded, leaseIsAlive, catchingUp, nobodyIsEligible }
 
     /// Records a candidate, if one can be taken yet.
     private mutating func choose(
@@ -243,7 +247,9 @@ extension ClusterMachine {
             record: record,
             spec: spec,
             ownAnswer: ownAnswer,
-            primaryPosition: primaryPosition
+            primaryPosition: primaryPosition,
+            avoided: couldNotCatchUp,
+            ignoresIneligible: weakness == .behindIneligible
         )
         let longest = answered.max {
             ($0.report?.prepared?.position.lsn ?? .zero) < ($1.report?.prepared?.position.lsn ?? .zero)
@@ -253,7 +259,15 @@ extension ClusterMachine {
             let position = winner.report?.prepared?.position,
             let old = record.primaryMember
         else {
-            wait(.waiting, rule: "R8", "no candidate is eligible in term \(record.term)", evidence: ranking.reasons)
+            if ranking.winner == nil, beginCatchUp(ranking, now) { return .catchingUp }
+            let barred = answered.contains { $0.spec.noFailover }
+            wait(
+                .waiting,
+                rule: "R8",
+                "no candidate is eligible in term \(record.term)"
+                    + (barred ? "; one that is marked noFailover can be made primary by hand, with `promote`" : ""),
+                evidence: ranking.reasons
+            )
             return .nobodyIsEligible
         }
         let others = seen.filter { one in !answered.contains { $0.spec.name == one.spec.name } }

@@ -139,7 +139,7 @@ struct WireTests {
             .prepare(recover: false),
             .prepare(recover: true),
             .promote(Promotion(timeline: Timeline(rawValue: 9), rules: rules, peers: [a], history: history)),
-            .follow(plan),
+            .follow(plan), .catchUp(plan),
             .govern(Governance(rules: rules, peers: [a, b])),
             .handOver(HandOver(stops: false, deadline: .zero)),
             .handOver(HandOver(stops: true, deadline: .milliseconds(4500))),

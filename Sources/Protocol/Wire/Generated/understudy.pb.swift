@@ -1200,6 +1200,14 @@ nonisolated struct WireOrder: Sendable {
     set {kind = .handOver(newValue)}
   }
 
+  var catchUp: WireFollowPlan {
+    get {
+      if case .catchUp(let v)? = kind {return v}
+      return WireFollowPlan()
+    }
+    set {kind = .catchUp(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -1209,6 +1217,7 @@ nonisolated struct WireOrder: Sendable {
     case follow(WireFollowPlan)
     case govern(WireGovernance)
     case handOver(WireHandOver)
+    case catchUp(WireFollowPlan)
 
   }
 
@@ -3112,7 +3121,7 @@ nonisolated extension WireReportAnswer: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Order"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stamp\0\u{1}initialize\0\u{1}prepare\0\u{1}promote\0\u{1}follow\0\u{1}govern\0\u{4}\"hand_over\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stamp\0\u{1}initialize\0\u{1}prepare\0\u{1}promote\0\u{1}follow\0\u{1}govern\0\u{4}\"hand_over\0\u{4}<catch_up\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3199,6 +3208,19 @@ nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.kind = .handOver(v)
         }
       }()
+      case 100: try {
+        var v: WireFollowPlan?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .catchUp(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .catchUp(v)
+        }
+      }()
       default: break
       }
     }
@@ -3236,6 +3258,10 @@ nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .handOver?: try {
       guard case .handOver(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
+    case .catchUp?: try {
+      guard case .catchUp(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 100)
     }()
     case nil: break
     }
