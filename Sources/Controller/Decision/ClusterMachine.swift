@@ -93,6 +93,8 @@ public struct ClusterMachine: Hashable, Sendable {
     /// When anything was last handled, and when a long pause since then ended (R9).
     var handledAt: MonotonicInstant?
     var wokeAt: MonotonicInstant?
+    /// Whose commits are confirmed too early, as the primary says.
+    var weakened: [String] = []
     /// When the record was last read anew because a member knew more.
     var readAt: MonotonicInstant?
     /// Set by the simulator alone, to prove that a rule is needed.
@@ -257,6 +259,7 @@ public struct ClusterMachine: Hashable, Sendable {
             $0.reportAt = now
         }
         notePrimaryPosition(name, report)
+        noteWeakened(name, report)
         noteReadiness(name, report, now)
     }
 
@@ -271,6 +274,22 @@ public struct ClusterMachine: Hashable, Sendable {
         guard let record, name == record.primary, report.state.primaryOfTerm == record.term else { return }
         guard let status = report.status, !status.inRecovery else { return }
         primaryPosition = max(primaryPosition ?? status.position, status.position)
+    }
+
+    /// Says once whose commits the promise does not hold for (R12).
+    private mutating func noteWeakened(_ name: InstanceName, _ report: InstanceReport) {
+        guard let record, name == record.primary, report.state.isPrimaryInOffice, report.weakened != weakened else {
+            return
+        }
+        let isNew = !report.weakened.allSatisfy(weakened.contains)
+        weakened = report.weakened
+        guard isNew, record.newestRule.mode.isSynchronous else { return }
+        explain(
+            .fault,
+            rule: "R12",
+            "some commits are confirmed before a standby has them, so that a failover may lose them",
+            evidence: weakened
+        )
     }
 
     mutating func update(_ name: InstanceName, _ change: (inout Seen) -> Void) {

@@ -265,6 +265,20 @@ struct RuleChangeTests {
         #expect(desk.stored?.rules == [next])
     }
 
+    @Test("whose commits wait for nobody's disk is told once, and shown as long as it is so (R12)")
+    func weakened() throws {
+        var desk = try Desk.steady(.preferred)
+        let line = "role app commits with synchronous_commit = off"
+        for _ in 0..<3 { try desk.reportPrimary("a", streamingTo: ["b", "c"]) { $0.weakened = [line] } }
+        #expect(desk.told.filter { $0.kind == .fault && $0.evidence == [line] }.count == 1)
+        #expect(desk.machine.view(at: desk.now)?.warnings == [line])
+        // What a standby says is of no account.
+        try desk.report("b", receivingFrom: "a") { $0.weakened = ["else"] }
+        #expect(desk.machine.view(at: desk.now)?.warnings == [line])
+        try desk.reportPrimary("a", streamingTo: ["b", "c"])
+        #expect(desk.machine.view(at: desk.now)?.warnings == [])
+    }
+
     @Test("a change that can be completed is not overtaken, and its record holds no rule twice")
     func oneChangeAtATime() throws {
         var desk = try Desk.steady(.preferred)

@@ -58,6 +58,7 @@ private func fullReport() throws -> InstanceReport {
     )
     report.following = Following(term: Term(rawValue: 7), primary: try #require(InstanceName("b")))
     report.readyToHandOver = RecordVersion(rawValue: 40)
+    report.weakened = ["role app commits with synchronous_commit = off", "every role"]
     report.rules = [Rule(voters: [try member("b", "00000001")], required: 1, mode: .required)]
     report.opened = true
     report.activity = "cloning: 120 of 300 MB"

@@ -1071,6 +1071,11 @@ nonisolated struct WireInstanceReport: @unchecked Sendable {
   /// Clears the value of `readyToHandOver`. Subsequent reads from it will return its default value.
   mutating func clearReadyToHandOver() {_uniqueStorage()._readyToHandOver = nil}
 
+  var weakened: [String] {
+    get {_storage._weakened}
+    set {_uniqueStorage()._weakened = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -2837,7 +2842,7 @@ nonisolated extension WireFollowing: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".InstanceReport"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0\u{2}<weakened\0")
 
   fileprivate class _StorageClass {
     var _sequence: UInt64 = 0
@@ -2859,6 +2864,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
     var _fault: String = String()
     var _rules: [WireRule] = []
     var _readyToHandOver: UInt64? = nil
+    var _weakened: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2888,6 +2894,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       _fault = source._fault
       _rules = source._rules
       _readyToHandOver = source._readyToHandOver
+      _weakened = source._weakened
     }
   }
 
@@ -2925,6 +2932,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         case 17: try { try decoder.decodeSingularStringField(value: &_storage._fault) }()
         case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._rules) }()
         case 40: try { try decoder.decodeSingularUInt64Field(value: &_storage._readyToHandOver) }()
+        case 100: try { try decoder.decodeRepeatedStringField(value: &_storage._weakened) }()
         default: break
         }
       }
@@ -2994,6 +3002,9 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._readyToHandOver {
         try visitor.visitSingularUInt64Field(value: v, fieldNumber: 40)
       } }()
+      if !_storage._weakened.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._weakened, fieldNumber: 100)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3022,6 +3033,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._fault != rhs_storage._fault {return false}
         if _storage._rules != rhs_storage._rules {return false}
         if _storage._readyToHandOver != rhs_storage._readyToHandOver {return false}
+        if _storage._weakened != rhs_storage._weakened {return false}
         return true
       }
       if !storagesAreEqual {return false}
