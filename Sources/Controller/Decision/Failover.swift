@@ -260,14 +260,7 @@ extension ClusterMachine {
             let old = record.primaryMember
         else {
             if ranking.winner == nil, beginCatchUp(ranking, now) { return .catchingUp }
-            let barred = answered.contains { $0.spec.noFailover }
-            wait(
-                .waiting,
-                rule: "R8",
-                "no candidate is eligible in term \(record.term)"
-                    + (barred ? "; one that is marked noFailover can be made primary by hand, with `promote`" : ""),
-                evidence: ranking.reasons
-            )
+            waitForCandidate(record, ranking, answered)
             return .nobodyIsEligible
         }
         let others = seen.filter { one in !answered.contains { $0.spec.name == one.spec.name } }
@@ -304,6 +297,13 @@ extension ClusterMachine {
             )
         }
         return .recorded
+    }
+
+    private mutating func waitForCandidate(_ record: ClusterRecord, _ ranking: CandidateRanking, _ answered: [Seen]) {
+        let isBarred = answered.contains { $0.spec.noFailover }
+        let mend = isBarred ? "; one that is marked noFailover can be made primary by hand, with `promote`" : ""
+        let text = "no candidate is eligible in term \(record.term)" + mend
+        wait(.waiting, rule: "R8", text, evidence: ranking.reasons)
     }
 
     /// The swapped rules (R7) and, where voters are gone, the change that narrows them: it rests on names that are in
