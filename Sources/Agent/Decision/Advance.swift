@@ -31,6 +31,7 @@ extension InstanceMachine {
         case .govern(let governance, let version): govern(governance, version, now)
         case .handOver(let plan, let version): handOver(plan, version, now)
         case .follow(let plan): follow(plan)
+        case .catchUp(let plan): catchUp(plan)
         }
     }
 
@@ -111,7 +112,7 @@ extension InstanceMachine {
 
     // MARK: Revocation (R6)
 
-    private mutating func prepare(recover: Bool) {
+    mutating func prepare(recover: Bool) {
         guard prepared?.term != state.promised.term else { return }
         switch state.role {
         case .none, .initializing, .cloning, .rewinding: return

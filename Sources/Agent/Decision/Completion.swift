@@ -76,7 +76,7 @@ extension InstanceMachine {
         cutPosition = position
         switch goal {
         case .prepare, .lead: break
-        case .wait, .initialize, .govern, .handOver, .follow: return
+        case .wait, .initialize, .govern, .handOver, .follow, .catchUp: return
         }
         prepared = PreparedAnswer(term: state.promised.term, position: position)
         explain(

@@ -38,7 +38,7 @@ extension InstanceMachine {
     package var answersPrepare: Bool {
         switch goal {
         case .prepare, .lead: true
-        case .wait, .initialize, .govern, .handOver, .follow: false
+        case .wait, .initialize, .govern, .handOver, .follow, .catchUp: false
         }
     }
 

@@ -70,7 +70,7 @@ extension InstanceMachine {
         case .lead, .initialize: return true
         // Of the candidate: the grant may come before the order that it is for.
         case .prepare: return prepared?.term == answer.stamp.term
-        case .wait, .govern, .handOver, .follow: return false
+        case .wait, .govern, .handOver, .follow, .catchUp: return false
         }
     }
 
@@ -229,6 +229,7 @@ extension InstanceMachine {
         case .govern: "govern"
         case .handOver: "hand over"
         case .follow(let plan): "follow \(plan.primary)"
+        case .catchUp(let plan): "catch up from \(plan.primary)"
         }
     }
 }

@@ -24,12 +24,13 @@ enum Goal: Hashable, Sendable {
     case govern(Governance, version: RecordVersion)
     case handOver(HandOver, version: RecordVersion)
     case follow(FollowPlan)
+    case catchUp(FollowPlan)
 
     /// Whether this comes after the preparation of its own term.
     var isBeyondPrepare: Bool {
         switch self {
         case .lead, .govern, .handOver, .follow: true
-        case .wait, .initialize, .prepare: false
+        case .wait, .initialize, .prepare, .catchUp: false
         }
     }
 }

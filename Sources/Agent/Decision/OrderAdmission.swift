@@ -67,6 +67,17 @@ public let admissionTable: [AdmissionRow] = {
             otherwise: [.foreign: foreign, .primaryOfThisTerm: "this instance is primary of that very term"]
         )
         + rows(
+            "catchUp",
+            takenBy: [.standby],
+            otherwise: [
+                .empty: "there is no data", .foreign: foreign,
+                .unusable: "the data directory is incomplete or took a timeline without an order",
+                .primaryOfThisTerm: "this instance is primary of that very term",
+                .primaryOfEarlierTerm: "it has not prepared in this term",
+                .formerPrimary: "it has not prepared in this term",
+            ]
+        )
+        + rows(
             "govern",
             // A primary in office goes on in a later term whose change of primary was given up (R16).
             takenBy: [.primaryOfThisTerm, .primaryOfEarlierTerm],
@@ -141,6 +152,13 @@ extension InstanceMachine {
                 return "it has not prepared in term \(order.stamp.term)"
             }
             return nil
+        case .catchUp(let plan):
+            if plan.primary == configuration.name { return "an instance cannot catch up from itself" }
+            if goalTerm == order.stamp.term, goal.isBeyondPrepare { return "it comes after what followed it" }
+            // Without an answer of this very term nothing is known of what is on disk here.
+            let isUnderWay = following == Following(term: order.stamp.term, primary: plan.primary)
+            if prepared?.term == order.stamp.term || isUnderWay || work?.kind == .follow(plan) { return nil }
+            return "it has not prepared in term \(order.stamp.term)"
         case .prepare, .govern, .handOver: return nil
         }
     }
@@ -179,6 +197,7 @@ extension InstanceMachine {
             }
             goal = .follow(plan)
             prepared = nil
+        case .catchUp(let plan): goal = .catchUp(plan)
         case .govern(let governance):
             if state.primaryOfTerm < order.stamp.term { goOn() }
             // What the record holds decides what extends a lease, also for the agent after this one (R10).

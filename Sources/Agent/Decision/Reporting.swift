@@ -56,7 +56,7 @@ extension InstanceMachine {
         switch goal {
         case .lead(let promotion): promotion.peers
         case .govern(let governance, _): governance.peers
-        case .follow(let plan): plan.peers
+        case .follow(let plan), .catchUp(let plan): plan.peers
         case .wait, .initialize, .prepare, .handOver: []
         }
     }

@@ -31,6 +31,9 @@ enum OwnSettings {
             ("wal_retrieve_retry_interval", "100ms"), ("wal_writer_delay", "200ms"),
             ("superuser_reserved_connections", "5"),
         ]
+        // Here ALTER SYSTEM cannot lower it: a commit is confirmed when the names' standbys have flushed it (R12).
+        let commit = configuration.settings["synchronous_commit"]
+        settings.append(("synchronous_commit", commit == "remote_apply" ? "remote_apply" : "on"))
         for (name, least) in [("max_wal_senders", 10), ("max_replication_slots", 10)] {
             let wanted = configuration.settings[name].flatMap { Int($0) } ?? 0
             settings.append((name, "\(max(least, wanted))"))
@@ -100,8 +103,6 @@ enum SettingsFile {
         for (name, value) in configuration.settings.sorted(by: { $0.key < $1.key }) {
             lines.append("\(name) = \(quoted(value))")
         }
-        let commit = configuration.settings["synchronous_commit"] ?? "on"
-        lines.append("synchronous_commit = \(commit == "remote_apply" ? "remote_apply" : "on")")
         if steering.liftsDelay { lines.append("recovery_min_apply_delay = 0") }
         lines.append("understudy.incarnation = \(quoted(member.incarnation.text))")
         for (name, value) in steering.shown(slot: member.applicationName) {

@@ -172,6 +172,17 @@ extension AgentShell {
         }
     }
 
+    /// Finds settings that weaken `synchronous_commit`; rarely, as only people change them (R12).
+    func keepLookingForWeakCommits() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: weakened.isEmpty && !machine.isPrimaryUp ? .seconds(2) : .seconds(10))
+            guard attached, machine.isPrimaryUp, machine.isIdle else { continue }
+            let life = life
+            guard let found = await adapter.weakenedCommits(), life == self.life else { continue }
+            weakened = found
+        }
+    }
+
     private func beaten(_ end: LSN, _ begunAt: MonotonicInstant, _ life: Int) {
         if life == self.life { apply(.beaten(end, begunAt: begunAt)) }
     }

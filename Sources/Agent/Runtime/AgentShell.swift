@@ -46,6 +46,8 @@ public actor AgentShell {
     /// When each report that may still be answered was sent; the lease counts from there (R2).
     private var sentAt: [(sequence: UInt64, at: MonotonicInstant)] = []
     var freeBytes: UInt64?
+    /// Whose commits are confirmed too early, as last looked up on a primary.
+    var weakened: [String] = []
     /// What the adapter says of long work, and of what is wrong without being in the way.
     var work = ""
     var complaint = ""
@@ -103,6 +105,7 @@ public actor AgentShell {
             group.addTask { [self] in await keepPolling() }
             group.addTask { [self] in await keepReporting() }
             group.addTask { [self] in await keepBeating() }
+            group.addTask { [self] in await keepLookingForWeakCommits() }
             group.addTask { [self] in await keepAskingReadiness() }
             await group.waitForAll()
         }
@@ -269,6 +272,7 @@ public actor AgentShell {
     func snapshot(_ now: MonotonicInstant) -> InstanceReport {
         var report = machine.report(at: now)
         report.freeBytes = freeBytes
+        report.weakened = machine.isPrimaryUp ? weakened : []
         if !work.isEmpty { report.activity = work }
         if report.fault.isEmpty { report.fault = complaint }
         return report

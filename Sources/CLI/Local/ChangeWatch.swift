@@ -17,14 +17,17 @@ package struct ChangeWatch: Sendable {
     /// Gives the command, and waits if that is wished until some primary admits clients again.
     ///
     /// - Returns: What was done, a line each.
-    /// - Throws: `CommandFailure`; `timedOut` if it is not done by then, `failed` if it was given up.
+    /// - Throws: `CommandFailure`; `timedOut` if it is not done by then, `failed` if it was given up or another than
+    ///   the one that was asked for is primary.
     package func give(_ command: ClusterCommand, waits: Bool, limit: Duration) async throws(CommandFailure) -> String {
         let said = try await question.give(command)
         guard waits else { return said }
         let clock = ContinuousClock()
         let end = clock.now + limit
         while clock.now < end {
-            if let view = try? await question.view(), let story = try outcome(view) { return said + "\n" + story }
+            if let view = try? await question.view(), let story = try outcome(view, command.wanted) {
+                return said + "\n" + story
+            }
             do {
                 try await Task.sleep(for: .milliseconds(50))
             } catch {
@@ -38,10 +41,13 @@ package struct ChangeWatch: Sendable {
     }
 
     /// What came of it; nil while it is under way.
-    private func outcome(_ view: ClusterView) throws(CommandFailure) -> String? {
+    private func outcome(_ view: ClusterView, _ wanted: InstanceName?) throws(CommandFailure) -> String? {
         guard view.phase == .steady, view.request == nil, view.version > before.version else { return nil }
         let primary = view.instances.first { $0.name == view.primary }
         guard primary?.opened == true else { return nil }
+        if let wanted, let name = view.primary, name != wanted, view.term > before.term {
+            throw another(name, wanted, view)
+        }
         if let last = view.lastFailover, last.term == view.term, last.term > before.term {
             return HistoryText.summary(last).joined(separator: "\n")
         }
@@ -49,8 +55,31 @@ package struct ChangeWatch: Sendable {
         guard view.lastFailover?.term == before.lastFailover?.term else { return nil }
         throw CommandFailure(
             .failed,
-            "could not change the primary: it was given up, and '\(view.primary?.text ?? "")' goes on; see `understudy "
-                + "local explain`"
+            "could not change the primary: it was given up, and '\(view.primary?.text ?? "")' goes on; see "
+                + folder.command("explain")
         )
+    }
+
+    /// Somebody else was promoted, or the primary went on: with the reason as the controller gave it.
+    private func another(_ name: InstanceName, _ wanted: InstanceName, _ view: ClusterView) -> CommandFailure {
+        let last = view.lastFailover.flatMap { $0.term == view.term ? $0 : nil }
+        let reason =
+            last?.evidence.last { $0.hasPrefix("'\(wanted)'") } ?? last?.why ?? view.history.last?.why ?? ""
+        return CommandFailure(
+            .failed,
+            "could not make '\(wanted)' primary: '\(name)' is primary of term \(view.term)"
+                + (reason.isEmpty ? "" : "; \(reason)") + "; see \(folder.command("explain"))"
+        )
+    }
+}
+
+extension ClusterCommand {
+    /// Who is to be primary; nil if that is left open, or nobody in particular.
+    fileprivate var wanted: InstanceName? {
+        switch self {
+        case .switchover(let name, _, _): name
+        case .promote(let name, _, _, _): name
+        case .abandon, .pause, .resume: nil
+        }
     }
 }

@@ -71,6 +71,7 @@ package struct ExplainReport: Sendable {
             lines.append("  Waiting: \(waiting.text)\(waiting.rule.isEmpty ? "" : " [\(waiting.rule)]")")
             lines += waiting.evidence.map { "    - \($0)" }
         }
+        lines += view.warnings.map { "  Warning: \($0) [R12]" }
         lines.append("  Who could take over [R8]")
         for instance in view.instances where instance.name != view.primary {
             let lag = instance.lagBytes.map { ", \($0) bytes of WAL behind" } ?? ""

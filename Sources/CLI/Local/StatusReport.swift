@@ -103,6 +103,7 @@ package struct StatusReport: Sendable {
             lines.append("Led by \(file.controllerName(place)) at \(leader); \(running)")
         }
         if let waiting = view.waiting { lines.append("Waiting: \(waiting)") }
+        lines += view.warnings.map { "Warning: \($0)" }
         lines += [""] + table(view).lines
         if let last = view.lastFailover {
             lines += ["", "Last change of primary"] + HistoryText.summary(last).map { "  \($0)" }

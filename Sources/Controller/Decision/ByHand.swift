@@ -11,7 +11,7 @@ extension ClusterMachine {
         guard let one = observation(name) else { return .failure(unknown(name)) }
         if let refusal = prematurity(name, record, now) { return .failure(refusal) }
         // A former primary that is at rest has its answer asked for by the new term itself.
-        let isAtRest = name == record.primary && isFresh(one, now) && one.report?.state.tainted == false
+        let isAtRest = isRecordedPrimary(one, record) && isFresh(one, now) && one.report?.state.tainted == false
         if !isAtRest, let reason = absence(one, record, now) {
             return .failure(CommandRefusal(rule: "R8", text: "'\(name)' cannot be promoted: it \(reason)"))
         }
@@ -33,32 +33,82 @@ extension ClusterMachine {
             return CommandRefusal(text: "a change of primary is under way: \(request.why)")
         }
         if let one = record.primary.flatMap(observation), canGoOn(one, record, now) {
-            return CommandRefusal(
-                text: name == record.primary
-                    ? "'\(name)' is primary already"
-                    : "\(primary) is primary and answers: use `switchover`, which loses nothing"
-            )
+            return CommandRefusal(text: goesOn(one, instead: name, record, now))
+        }
+        if let one = record.primary.flatMap(observation), isFresh(one, now), let report = one.report,
+            let hang = hangSeen(one, report, now)
+        {
+            // Whoever looks at it may know more than the time that has passed.
+            if hang.duration >= Self.switchoverPatience { return nil }
+            let text =
+                "\(primary) \(hang.what), but only for \(hang.duration.wholeMilliseconds) ms: that may pass; ask again "
+                + "after \(Self.switchoverPatience.wholeMilliseconds) ms of it"
+            return CommandRefusal(rule: "R9", text: text)
         }
         guard primaryLoss(record, now) != nil else {
-            return CommandRefusal(
-                rule: "R9",
-                text:
-                    "it is not shown that \(primary) is gone: a standby still receives from it, or too little time has "
-                    + "passed; look at its agent, and ask again"
-            )
+            return CommandRefusal(rule: "R9", text: "it is not shown that \(primary) is gone: \(doubt(record, now))")
         }
         return nil
     }
 
+    /// Why nobody takes the place of a primary that is well.
+    private func goesOn(
+        _ primary: Seen,
+        instead name: InstanceName,
+        _ record: ClusterRecord,
+        _ now: MonotonicInstant
+    ) -> String {
+        if name == primary.spec.name { return "'\(name)' is primary already" }
+        let text = "'\(primary.spec.name)' is primary and answers"
+        guard let one = observation(name), let reason = absence(one, record, now) else {
+            return text + ": use `switchover`, which loses nothing"
+        }
+        return text + ", and '\(name)' could not take over: it \(reason)"
+    }
+
+    /// What speaks against a primary whose agent reports, and for how long; nil if nothing does.
+    ///
+    /// Its standbys may hear from it all the same: senders go on while a disk hangs, or the sessions do not answer.
+    func hangSeen(
+        _ one: Seen,
+        _ report: InstanceReport,
+        _ now: MonotonicInstant
+    ) -> (what: String, duration: Duration)? {
+        if let found = silence(of: one, report, now) { return found }
+        guard report.server == .unresponsive, report.state.isPrimaryInOffice, let at = one.reportAt else { return nil }
+        return ("leaves its own agent without an answer", report.statusAge + (now - at))
+    }
+
+    /// What is missing before the primary is known to be gone (R9).
+    private func doubt(_ record: ClusterRecord, _ now: MonotonicInstant) -> String {
+        guard let name = record.primary, let one = observation(name) else { return "no primary is recorded" }
+        if let report = one.report, isFresh(one, now), report.server != .unresponsive {
+            return "its agent reports that its server is \(report.server.rawValue); wait until it is up or has ended"
+        }
+        let standbys = seen.filter { $0.spec.name != name && isFresh($0, now) && $0.report?.server == .standby }
+        if standbys.isEmpty { return "no running standby reports that could confirm it; start one, and ask again" }
+        let hearing = standbys.filter { lossSeen(by: $0, of: name, now) == nil }.map { "'\($0.spec.name)'" }
+        if !hearing.isEmpty {
+            return hearing.joined(separator: ", ")
+                + " still receives from it; what failed is its agent, or the way to it"
+        }
+        return "too little time has passed since this controller came, or woke; ask again in a moment"
+    }
+
+    private func isRecordedPrimary(_ one: Seen, _ record: ClusterRecord) -> Bool {
+        one.member != nil && one.member == record.primaryMember
+    }
+
     private func losses(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> [String] {
         var found: [String] = []
-        let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
+        let reachable = seen.filter { isFresh($0, now) && isUsable($0) && !isHanging($0, record, now) }
+            .compactMap(\.member)
         let ownAnswer = record.primaryMember.map(reachable.contains) ?? false
         if !ownAnswer {
             for rule in record.rules where !rule.isMet(by: reachable) {
                 found.append(
                     "needed to know every acknowledged commit are \(neededText(rule)), or "
-                        + "'\(record.primary?.text ?? "")' itself; reachable are \(reachable.map(\.name.text).joined(separator: ", "))"
+                        + "'\(record.primary?.text ?? "")' itself; reachable are \(naming(reachable, record))"
                 )
             }
         }
@@ -75,6 +125,20 @@ extension ClusterMachine {
             found += distanceFromPrimary(own, record, now)
         }
         return found
+    }
+
+    /// Whether it may never answer although its agent does: what hangs cannot be stopped, and does not release.
+    private func isHanging(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
+        guard one.spec.name == record.primary, let report = one.report else { return false }
+        return hangSeen(one, report, now) != nil
+    }
+
+    /// What is to be said of a primary that a person has replaced though its agent reports; empty if nothing.
+    func hangEvidence(_ record: ClusterRecord, _ now: MonotonicInstant) -> [String] {
+        guard let one = record.primary.flatMap(observation), isFresh(one, now), let report = one.report,
+            let hang = hangSeen(one, report, now)
+        else { return [] }
+        return ["'\(one.spec.name)' \(hang.what), for \(hang.duration.wholeMilliseconds) ms by its own agent"]
     }
 
     /// What the old primary reported and this position lacks: beyond the limit in `async`, all of it where a loss is

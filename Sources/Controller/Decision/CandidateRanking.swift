@@ -35,31 +35,46 @@ enum Ineligibility: Hashable, Sendable, CustomStringConvertible {
         case .lagging(let bytes): "is \(bytes) bytes of WAL behind; a switchover begins when it has caught up"
         case .lessWAL(let text): text
         case .notAskedFor: "has the same WAL, but another was asked for"
-        case .tie: "has the same WAL, but comes later by priority or order"
+        case .tie: "has the same WAL, but comes later by priority, zone or order"
         }
     }
 }
 
-/// Ranks those that answered: most WAL first, then priority, then order (R7, R8).
+/// Ranks those that answered: most WAL first, then priority, then zone, then order (R7, R8).
 struct CandidateRanking {
     let winner: Seen?
     /// One line for each that was not taken.
     let reasons: [String]
+    /// Without a winner: who could be it, and whose WAL it lacks.
+    let lag: (candidate: Seen, source: Seen)?
 
     /// Ranks; `ownAnswer` says that the recorded primary's own prepared answer is among them.
-    init(answered: [Seen], record: ClusterRecord, spec: ClusterSpec, ownAnswer: Bool, primaryPosition: WALPosition?) {
+    init(
+        answered: [Seen],
+        record: ClusterRecord,
+        spec: ClusterSpec,
+        ownAnswer: Bool,
+        primaryPosition: WALPosition?,
+        avoided: [InstanceName] = [],
+        ignoresIneligible: Bool = false
+    ) {
         var lines: [String] = []
         var eligible: [Seen] = []
         var failedBefore: [Seen] = []
+        var barred: [Seen] = []
         // Whoever accepts a loss was told of it (R19).
         // The word replaces R7 where it cannot be met, and nothing else (D33).
         let isMet = ownAnswer || record.rules.allSatisfy { $0.isMet(by: answered.compactMap(\.member)) }
         let accepted = record.request.flatMap { $0.acceptsDataLoss && !isMet ? $0.candidate : nil }
         let isLimited = !ownAnswer && accepted == nil && record.rules.contains { $0.mode == .async }
+        let limit = isLimited ? primaryPosition : nil
         for one in answered {
             if isLimited && primaryPosition == nil {
                 lines.append("'\(one.spec.name)' \(Ineligibility.lagUnknown)")
-            } else if let reason = Self.ineligibility(one, record, spec, isLimited ? primaryPosition : nil) {
+            } else if let reason = Self.bar(one, record) {
+                lines.append("'\(one.spec.name)' \(reason)")
+                if reason != .otherSystem, Self.distance(one, record, spec, limit) == nil { barred.append(one) }
+            } else if let reason = Self.distance(one, record, spec, limit) {
                 lines.append("'\(one.spec.name)' \(reason)")
             } else if one.failedTerm != .none && one.failedTerm.next == record.term {
                 failedBefore.append(one)
@@ -67,13 +82,17 @@ struct CandidateRanking {
                 eligible.append(one)
             }
         }
-        let highest = answered.compactMap { $0.report?.prepared?.position }.max()
+        let counted = ignoresIneligible ? eligible : answered
+        let highest = counted.compactMap { $0.report?.prepared?.position }.max()
         // Whoever failed last time is tried again only if nobody else has as much WAL.
         let wanted = record.request?.candidate
         // A former primary that hands over is needed only if nobody else has all its WAL.
         let others = eligible.filter { wanted == nil || wanted == $0.spec.name || $0.spec.name != record.primary }
-        var best = Self.best(others, at: highest, wanted) ?? Self.best(eligible, at: highest, wanted)
-        if best == nil { best = Self.best(failedBefore, at: highest, wanted) }
+        func pick(_ candidates: [Seen]) -> Seen? {
+            let holders = candidates.filter { $0.report?.prepared?.position == highest }
+            return Self.first(of: holders, record, spec, wanted)
+        }
+        var best = pick(others) ?? pick(eligible) ?? pick(failedBefore)
         if let accepted, let one = eligible.first(where: { $0.spec.name == accepted }) { best = one }
         winner = best
         for one in eligible + failedBefore where one.spec.name != best?.spec.name {
@@ -82,17 +101,43 @@ struct CandidateRanking {
             lines.append("'\(one.spec.name)' \(reason == .tie && isAsked ? .notAskedFor : reason)")
         }
         reasons = lines
+        let sources = barred.filter { $0.report?.prepared?.position == highest && $0.report?.server == .standby }
+        let isLate = best == nil && (!isLimited || primaryPosition != nil)
+        // A limit that a candidate is beyond now does not matter once it has caught up.
+        let late = isLate ? answered.filter { Self.bar($0, record) == nil && !avoided.contains($0.spec.name) } : []
+        lag = sources.first.flatMap { source in
+            let able = late.filter { Self.lacksOnly(whatIsOn: source, $0, record) }
+            let most = able.compactMap { $0.report?.prepared?.position }.max()
+            let nearest = able.filter { $0.report?.prepared?.position == most }
+            let isThere = able.contains { $0.spec.name == wanted }
+            return Self.first(of: isThere ? able : nearest, record, spec, wanted).map { ($0, source) }
+        }
     }
 
-    private static func best(_ candidates: [Seen], at highest: WALPosition?, _ wanted: InstanceName?) -> Seen? {
-        let holders = candidates.filter { $0.report?.prepared?.position == highest }
-        if let one = holders.first(where: { $0.spec.name == wanted }) { return one }
-        return holders.enumerated()
-            .max { left, right in
-                (left.element.spec.failoverPriority, -left.offset) < (
-                    right.element.spec.failoverPriority, -right.offset
-                )
-            }?.element
+    /// The one that was asked for; else by priority, by zone, and by the order of the specification.
+    ///
+    /// Another zone than that of the primary that was: what failed may be the zone.
+    private static func first(
+        of candidates: [Seen],
+        _ record: ClusterRecord,
+        _ spec: ClusterSpec,
+        _ wanted: InstanceName?
+    ) -> Seen? {
+        if let one = candidates.first(where: { $0.spec.name == wanted }) { return one }
+        let zone = record.primary.flatMap(spec.instance)?.zone
+        func rank(_ one: Seen, _ place: Int) -> (Int, Int, Int, Int) {
+            let isElsewhere = zone != nil && one.spec.zone != nil && one.spec.zone != zone
+            return (one.spec.noFailover ? 0 : 1, one.spec.failoverPriority, isElsewhere ? 1 : 0, -place)
+        }
+        return candidates.enumerated().max { rank($0.element, $0.offset) < rank($1.element, $1.offset) }?.element
+    }
+
+    /// Whether that one's WAL is a beginning of the source's.
+    private static func lacksOnly(whatIsOn source: Seen, _ one: Seen, _ record: ClusterRecord) -> Bool {
+        guard let position = one.report?.prepared?.position, one.report?.server == .standby,
+            let end = source.report?.prepared?.position, position < end
+        else { return false }
+        return ancestry(of: position, in: record.history(through: end.timeline)) == .prefix
     }
 
     private static func reason(_ one: Seen, _ best: Seen?, _ highest: WALPosition?) -> Ineligibility {
@@ -107,24 +152,30 @@ struct CandidateRanking {
         return best == nil || one.failedTerm == .none ? .tie : .promotionFailed(one.failedTerm)
     }
 
-    private static func ineligibility(
+    /// What keeps it from being promoted, however much it holds.
+    private static func bar(_ one: Seen, _ record: ClusterRecord) -> Ineligibility? {
+        guard let report = one.report, report.prepared != nil else { return .tie }
+        if let reason = unfitness(report, record) { return reason }
+        // "Never on its own" leaves it to people; and whoever was primary takes nobody's place.
+        guard one.spec.noFailover, record.request?.candidate != one.spec.name else { return nil }
+        return one.member == record.primaryMember ? nil : .noFailover
+    }
+
+    /// In `async`: whether it lacks more than may be lost.
+    private static func distance(
         _ one: Seen,
         _ record: ClusterRecord,
         _ spec: ClusterSpec,
         _ limit: WALPosition?
     ) -> Ineligibility? {
-        guard let report = one.report, let position = report.prepared?.position else { return .tie }
-        if let reason = unfitness(report, record) { return reason }
-        // "Never on its own" leaves it to people.
-        if one.spec.noFailover && record.request?.candidate != one.spec.name { return .noFailover }
-        if let limit, position.timeline <= limit.timeline {
-            // On an earlier timeline it shares no more than what lies before the fork.
-            let forks = record.history.filter { $0.parent == position.timeline && $0.timeline <= limit.timeline }
-            let shared = forks.map(\.forkLSN).reduce(position.lsn, min)
-            let behind = limit.lsn.bytes(since: shared)
-            if behind > spec.maximumLagOnFailover { return .tooFarBehind(behind) }
+        guard let position = one.report?.prepared?.position, let limit, position.timeline <= limit.timeline else {
+            return nil
         }
-        return nil
+        // On an earlier timeline it shares no more than what lies before the fork.
+        let forks = record.history.filter { $0.parent == position.timeline && $0.timeline <= limit.timeline }
+        let shared = forks.map(\.forkLSN).reduce(position.lsn, min)
+        let behind = limit.lsn.bytes(since: shared)
+        return behind > spec.maximumLagOnFailover ? .tooFarBehind(behind) : nil
     }
 
     /// What no word of an operator changes: other data, or settings with which it would stop on promotion.

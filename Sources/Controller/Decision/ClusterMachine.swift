@@ -72,6 +72,10 @@ public struct ClusterMachine: Hashable, Sendable {
     var primaryPosition: WALPosition?
     var startedAt: MonotonicInstant?
     var preparingSince: MonotonicInstant?
+    /// Whoever receives from a member that holds more and may not be promoted itself (R8).
+    var catchUp: CatchUp?
+    /// Those of this term that did not come on while they caught up.
+    var couldNotCatchUp: [InstanceName] = []
     var promotingSince: MonotonicInstant?
     var firstStreamingAt: MonotonicInstant?
     /// Next moment at which something may be decided without an event.
@@ -89,6 +93,8 @@ public struct ClusterMachine: Hashable, Sendable {
     /// When anything was last handled, and when a long pause since then ended (R9).
     var handledAt: MonotonicInstant?
     var wokeAt: MonotonicInstant?
+    /// Whose commits are confirmed too early, as the primary says.
+    var weakened: [String] = []
     /// When the record was last read anew because a member knew more.
     var readAt: MonotonicInstant?
     /// Set by the simulator alone, to prove that a rule is needed.
@@ -183,6 +189,7 @@ public struct ClusterMachine: Hashable, Sendable {
         guard let found else { return }
         if found.phase == .promoting { promotingSince = now }
         if found.phase == .preparing { preparingSince = now }
+        catchUp = nil
         // Whoever led before may have granted a lease just now (R11).
         if let primary = found.primary, weakness != .forgottenLease {
             let horizon = now + spec.timings.leaseHorizon
@@ -207,6 +214,8 @@ public struct ClusterMachine: Hashable, Sendable {
         switch record.phase {
         case .preparing:
             preparingSince = now
+            catchUp = nil
+            couldNotCatchUp = []
             if old == .promoting { progress?.mark = now } else { progress?.lap(\.decide, now) }
         case .promoting:
             progress?.lap(\.prepare, now)
@@ -250,6 +259,7 @@ public struct ClusterMachine: Hashable, Sendable {
             $0.reportAt = now
         }
         notePrimaryPosition(name, report)
+        noteWeakened(name, report)
         noteReadiness(name, report, now)
     }
 
@@ -264,6 +274,22 @@ public struct ClusterMachine: Hashable, Sendable {
         guard let record, name == record.primary, report.state.primaryOfTerm == record.term else { return }
         guard let status = report.status, !status.inRecovery else { return }
         primaryPosition = max(primaryPosition ?? status.position, status.position)
+    }
+
+    /// Says once whose commits the promise does not hold for (R12).
+    private mutating func noteWeakened(_ name: InstanceName, _ report: InstanceReport) {
+        guard let record, name == record.primary, report.state.isPrimaryInOffice, report.weakened != weakened else {
+            return
+        }
+        let isNew = !report.weakened.allSatisfy(weakened.contains)
+        weakened = report.weakened
+        guard isNew, record.newestRule.mode.isSynchronous else { return }
+        explain(
+            .fault,
+            rule: "R12",
+            "some commits are confirmed before a standby has them, so that a failover may lose them",
+            evidence: weakened
+        )
     }
 
     mutating func update(_ name: InstanceName, _ change: (inout Seen) -> Void) {

@@ -177,15 +177,18 @@ extension ClusterMachine {
             if isDryRun { return reply(id, .refused, "would be refused: " + text) }
             return refuse(id, rule, text, evidence: losses)
         }
-        let price = losses.isEmpty ? "nothing acknowledged is lost" : "may be lost: \(losses.joined(separator: "; "))"
+        let hang = hangEvidence(record, now)
+        let price =
+            (hang.isEmpty ? "" : hang.joined() + "; ")
+            + (losses.isEmpty ? "nothing acknowledged is lost" : "may be lost: \(losses.joined(separator: "; "))")
         if isDryRun { return reply(id, .done, "'\(name)' would be promoted: \(price)") }
         let why = "an operator promotes '\(name)' by hand" + (losses.isEmpty ? "" : " and accepts the loss of data")
-        explain(.byHand, rule: losses.isEmpty ? "R18" : "R19", why, evidence: losses)
+        explain(.byHand, rule: losses.isEmpty ? "R18" : "R19", why, evidence: hang + losses)
         waiting = nil
         if progress == nil {
-            progress = Progress(from: record.primary, why: why, evidence: losses, mark: now)
+            progress = Progress(from: record.primary, why: why, evidence: hang + losses, mark: now)
         } else {
-            progress?.evidence += [why] + losses
+            progress?.evidence += [why] + hang + losses
         }
         let request = ChangeRequest(
             candidate: name,
@@ -200,7 +203,9 @@ extension ClusterMachine {
                 $0.phase = .preparing
             }
         }
-        promise(id, "Promotion of '\(name)' has begun: \(price).")
+        // A word that covers no loss leaves the choice to what everybody answers (R7, D33).
+        let reserve = losses.isEmpty ? ". If another turns out to hold more, that one is promoted" : ""
+        promise(id, "Promotion of '\(name)' has begun: \(price)\(reserve).")
     }
 
     /// What an operator has to say before data may be lost.

@@ -57,7 +57,7 @@ extension ClusterMachine {
     }
 
     /// How a standby shows that it has lost the primary; nil if it still receives (R9 b).
-    private func lossSeen(by standby: Seen, of primary: InstanceName, _ now: MonotonicInstant) -> String? {
+    func lossSeen(by standby: Seen, of primary: InstanceName, _ now: MonotonicInstant) -> String? {
         guard let report = standby.report, let at = standby.reportAt else { return nil }
         guard receives(report, from: primary), let receiver = report.status?.receiver else {
             return "'\(standby.spec.name)' receives nothing from it"
@@ -164,7 +164,9 @@ extension ClusterMachine {
         if givesWay(record, now) { return }
         var nobodyIsEligible = false
         let isMet = ownAnswer || record.rules.allSatisfy { self.isMet($0, by: members) }
-        if record.request == nil, let standstill = standstill(record) {
+        if goOnCatchingUp(record, now) {
+            nobodyIsEligible = false
+        } else if record.request == nil, let standstill = standstill(record) {
             wait(.waiting, rule: "R18", "\(standstill), so that nobody is promoted; `promote` one by hand, or `resume`")
         } else if let awaited = awaited(record, ownAnswer: ownAnswer, now) {
             wait(.waiting, rule: "R16", "term \(record.term) waits for \(awaited)")
@@ -172,6 +174,7 @@ extension ClusterMachine {
             switch choose(record, answered, ownAnswer: ownAnswer, now) {
             case .recorded: return
             case .leaseIsAlive: break
+            case .catchingUp: _ = goOnCatchingUp(record, now)
             case .nobodyIsEligible: nobodyIsEligible = true
             }
         } else {
@@ -188,6 +191,7 @@ extension ClusterMachine {
         let patience = (preparingSince ?? now) + .seconds(2)
         if now < patience { wakeBy(patience) }
         for one in seen where !hasPrepared(one, record, now) && !mayGiveWay(one, record, now) {
+            if one.spec.name == catchUp?.candidate { continue }
             // A former primary holds everything it acknowledged: its own answer ends the wait for others (R7, R19).
             let isWanted = record.request?.candidate == one.spec.name
             let recover = !enough || nobodyIsEligible || now >= patience || isWanted
@@ -211,13 +215,23 @@ extension ClusterMachine {
 
     private func waitText(_ record: ClusterRecord, _ members: [MemberID]) -> String {
         let rules = record.rules.map(neededText).joined(separator: " and ")
-        let have = members.isEmpty ? "none" : members.map(\.name.text).joined(separator: ", ")
-        return "needed are \(rules), or '\(record.primary?.text ?? "none")' itself; so far \(have)"
+        return "needed are \(rules), or '\(record.primary?.text ?? "none")' itself; so far \(naming(members, record))"
+    }
+
+    /// Names for a person: whoever bears a voter's or the primary's name, but holds another copy, is told apart.
+    func naming(_ members: [MemberID], _ record: ClusterRecord) -> String {
+        if members.isEmpty { return "none" }
+        let counted = record.rules.flatMap(\.voters) + (record.primaryMember.map { [$0] } ?? [])
+        return members.map { member in
+            let isImpostor = !counted.contains(member) && counted.contains { $0.name == member.name }
+            return member.name.text
+                + (isImpostor ? " (a new copy, which does not count for the one that is missed)" : "")
+        }.joined(separator: ", ")
     }
 
     // MARK: Candidate (R7, R8)
 
-    private enum Choice { case recorded, leaseIsAlive, nobodyIsEligible }
+    private enum Choice { case recorded, leaseIsAlive, catchingUp, nobodyIsEligible }
 
     /// Records a candidate, if one can be taken yet.
     private mutating func choose(
@@ -233,7 +247,9 @@ extension ClusterMachine {
             record: record,
             spec: spec,
             ownAnswer: ownAnswer,
-            primaryPosition: primaryPosition
+            primaryPosition: primaryPosition,
+            avoided: couldNotCatchUp,
+            ignoresIneligible: weakness == .behindIneligible
         )
         let longest = answered.max {
             ($0.report?.prepared?.position.lsn ?? .zero) < ($1.report?.prepared?.position.lsn ?? .zero)
@@ -243,7 +259,8 @@ extension ClusterMachine {
             let position = winner.report?.prepared?.position,
             let old = record.primaryMember
         else {
-            wait(.waiting, rule: "R8", "no candidate is eligible in term \(record.term)", evidence: ranking.reasons)
+            if ranking.winner == nil, beginCatchUp(ranking, now) { return .catchingUp }
+            waitForCandidate(record, ranking, answered)
             return .nobodyIsEligible
         }
         let others = seen.filter { one in !answered.contains { $0.spec.name == one.spec.name } }
@@ -282,6 +299,13 @@ extension ClusterMachine {
         return .recorded
     }
 
+    private mutating func waitForCandidate(_ record: ClusterRecord, _ ranking: CandidateRanking, _ answered: [Seen]) {
+        let isBarred = answered.contains { $0.spec.noFailover }
+        let mend = isBarred ? "; one that is marked noFailover can be made primary by hand, with `promote`" : ""
+        let text = "no candidate is eligible in term \(record.term)" + mend
+        wait(.waiting, rule: "R8", text, evidence: ranking.reasons)
+    }
+
     /// The swapped rules (R7) and, where voters are gone, the change that narrows them: it rests on names that are in
     /// force before the trigger, so that it costs nothing now and a stop of all commits later (R12).
     private mutating func rulesAtPromotion(
@@ -299,12 +323,7 @@ extension ClusterMachine {
         guard let next = policy.ruleAtPromotion(rule, prepared: prepared, reachable: reachable) else { return swapped }
         let rules = swapped.filter { $0 != next } + [next]
         guard hasRoom(for: rules) else { return swapped }
-        explain(
-            .rules,
-            rule: "R12",
-            "with this promotion the rule changes from \(rule) to \(next)"
-                + (next.isSingleServer && next.mode.isSynchronous ? ": a single server until a standby follows" : "")
-        )
+        explain(.rules, rule: "R12", "with this promotion the rule changes from \(rule) to \(next)")
         return rules
     }
 

@@ -108,6 +108,7 @@ extension ClusterMachine {
     ) -> [VoterView] {
         let senders = primary.status?.senders ?? []
         let others = record.members.filter { $0.name != record.primary }
+        let isAlone = cannotOpen(record, primary, now)
         var views: [VoterView] = []
         for member in others {
             let flows = senders.contains {
@@ -117,7 +118,8 @@ extension ClusterMachine {
                 observation(member.name).map { one in
                     isFresh(one, now) && one.member == member && one.report?.state.role == .standby
                 } ?? false
-            let isLost = noteMissing(member.name, isWell: flows && answers, now)
+            let isLate = noteMissing(member.name, isWell: flows && answers, now)
+            let isLost = isLate || isAlone && !flows && !comesAtOnce(member, now)
             views.append(VoterView(member: member, flows: flows, answers: answers, isLost: isLost))
         }
         // Of an incarnation that is no member any more nothing is left to come back.
@@ -125,6 +127,30 @@ extension ClusterMachine {
             views.append(VoterView(member: voter, flows: false, answers: false, isLost: true))
         }
         return views
+    }
+
+    /// Whether a primary that was promoted in this term, and admits nobody yet, lacks voters to open with (R23).
+    ///
+    /// Nobody's commit waits yet, and every moment of patience would be one without a primary: what is not there is
+    /// given up at once (R12).
+    private func cannotOpen(_ record: ClusterRecord, _ primary: InstanceReport, _ now: MonotonicInstant) -> Bool {
+        let rule = record.newestRule
+        guard rule.mode == .preferred, !primary.opened, primary.promotion?.term == record.term else { return false }
+        let senders = primary.status?.senders ?? []
+        let able = rule.voters.filter { voter in
+            comesAtOnce(voter, now)
+                || senders.contains { $0.applicationName == voter.applicationName && $0.usesOwnSlot }
+        }
+        return able.count < rule.required
+    }
+
+    /// Whether a member's agent is reached and has a standby to follow with.
+    ///
+    /// A former primary has to be rewound first. A controller that has just come may not have heard anybody yet.
+    private func comesAtOnce(_ member: MemberID, _ now: MonotonicInstant) -> Bool {
+        guard let one = observation(member.name) else { return false }
+        guard one.reportAt != nil else { return startedAt.map { now - $0 < spec.timings.leaseDuration } ?? false }
+        return isFresh(one, now) && one.member == member && one.report?.state.role == .standby && isUsable(one)
     }
 
     /// Keeps the moment since which a member is missing; true once that is longer ago than `voterPatience`.

@@ -88,6 +88,9 @@ extension ClusterMachine {
                 CommandRefusal(rule: "R8", text: "nobody can take over: \(list(reasons))", evidence: reasons)
             )
         }
+        if let reason = shortage(primary, record) {
+            return .failure(CommandRefusal(rule: "R12", text: "\(reason); start the others, and ask again"))
+        }
         let behind = lag(of: chosen, record)
         let rest = fit.filter { $0.spec.name != chosen.spec.name }
             .map { "'\($0.spec.name)' could take over, too" + (target == nil ? ", but comes later" : "") }
@@ -187,7 +190,7 @@ extension ClusterMachine {
         // Once it shuts down there is no way back.
         if primary.report?.server == .stopping { return }
         let since = stepSince ?? now
-        if let reason = unfitness(primary, candidate, record, now) {
+        if let reason = unfitness(primary, candidate, request.step, record, now) {
             let start = candidateUnfitSince ?? now
             candidateUnfitSince = start
             wakeBy(start + Self.switchoverPatience)
@@ -215,11 +218,31 @@ extension ClusterMachine {
     private func unfitness(
         _ primary: Seen,
         _ candidate: Seen,
+        _ step: ChangeRequest.Step,
         _ record: ClusterRecord,
         _ now: MonotonicInstant
     ) -> String? {
         guard canGoOn(primary, record, now) else { return "'\(primary.spec.name)' does not answer" }
-        return obstacle(candidate, record, now).map { "'\(candidate.spec.name)' \($0)" }
+        if let reason = obstacle(candidate, record, now) { return "'\(candidate.spec.name)' \(reason)" }
+        return step == .checkpoint ? shortage(primary, record) : nil
+    }
+
+    /// Whether commits wait for more voters than stream; nil if they do not.
+    ///
+    /// Voters are not changed during a switchover, and a checkpoint may take minutes.
+    private func shortage(_ primary: Seen, _ record: ClusterRecord) -> String? {
+        let senders = primary.report?.status?.senders ?? []
+        for rule in record.rules {
+            let streaming = rule.voters.filter { voter in
+                senders.contains {
+                    $0.applicationName == voter.applicationName && $0.usesOwnSlot && $0.state == "streaming"
+                }
+            }
+            guard streaming.count < rule.required else { continue }
+            let names = rule.voters.map(\.name.text).joined(separator: ", ")
+            return "commits wait: \(rule.required) of \(names) must stream, \(streaming.count) do"
+        }
+        return nil
     }
 
     private mutating func beginStop(_ record: ClusterRecord, _ request: ChangeRequest, _ now: MonotonicInstant) {

@@ -6,6 +6,7 @@ extension ClusterMachine {
         guard let record else { return nil }
         var view = ClusterView(record: record, durability: spec.durability)
         view.waiting = waiting
+        view.warnings = record.newestRule.mode.isSynchronous ? weakened : []
         view.lastFailover = lastFailover
         view.instances = seen.map { instanceView($0, record, now) }
         return view

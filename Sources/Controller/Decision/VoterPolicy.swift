@@ -71,12 +71,13 @@ struct VoterPolicy: Hashable, Sendable {
 
     /// The rule that a promotion is to begin with, after the swap of R7; nil if the swapped one will do.
     ///
-    /// `prepared` follow at once, `reachable` may soon; all others are taken for gone.
+    /// `prepared` follow at once, `reachable` may soon; all others are taken for gone. Never k = 0: if the candidate
+    /// fails, that rule would leave it alone able to go on (D100).
     func ruleAtPromotion(_ rule: Rule, prepared: [MemberID], reachable: [MemberID]) -> Rule? {
         let sure = rule.voters.filter(prepared.contains).count
         let there = rule.voters.filter { prepared.contains($0) || reachable.contains($0) }
         if rule.mode == .preferred, sure < rule.required {
-            return Rule(voters: sure == 0 ? [] : there, required: sure, mode: .preferred)
+            return sure == 0 ? nil : Rule(voters: there, required: sure, mode: .preferred)
         }
         guard there.count < rule.voters.count, sure >= max(1, rule.required) else { return nil }
         return Rule(voters: there, required: rule.required, mode: rule.mode)

@@ -48,10 +48,13 @@ public struct ControllerConfiguration: Sendable {
             let server = entry.endpoint("server")
             let priority = entry.number("failoverPriority", within: 0...1000) ?? 0
             let noFailover = entry.flag("noFailover") ?? false
+            let zone = entry.text("zone")
             guard let name, let server else { return }
-            instances.append(
-                InstanceSpec(name: name, server: server, failoverPriority: Int(priority), noFailover: noFailover)
-            )
+            var instance = InstanceSpec(name: name, server: server)
+            instance.failoverPriority = Int(priority)
+            instance.noFailover = noFailover
+            instance.zone = zone
+            instances.append(instance)
         }
         let timings = reader.timings()
         let lag = reader.number("maximumLagOnFailover", within: 0...(1 << 50)) ?? 1 << 20

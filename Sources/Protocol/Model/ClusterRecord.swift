@@ -112,6 +112,12 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
     /// What orders decided from this record carry.
     public var stamp: Stamp { Stamp(term: term, version: version) }
 
+    /// Primacies up to the one that was given that timeline; empty if none was.
+    public func history(through timeline: Timeline) -> [Primacy] {
+        guard let place = history.lastIndex(where: { $0.timeline == timeline }) else { return [] }
+        return Array(history[...place])
+    }
+
     /// The rule in the making, or the only one.
     public var newestRule: Rule {
         guard let rule = rules.last else { return .birth(.required) }

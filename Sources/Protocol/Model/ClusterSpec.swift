@@ -23,15 +23,26 @@ public struct InstanceSpec: Hashable, Sendable, Codable {
     public var server: Endpoint
     /// Among equals the higher is promoted first.
     public var failoverPriority: Int
-    /// Never promoted on its own.
+    /// Never takes another's place on its own; it goes on if it was primary itself.
     public var noFailover: Bool
+    /// Name of what fails as a whole, such as a building; nil if not known.
+    ///
+    /// Controllers alone ask for it: agents are not told.
+    public var zone: String?
 
     /// Creates an instance spec from its parts.
-    public init(name: InstanceName, server: Endpoint, failoverPriority: Int = 0, noFailover: Bool = false) {
+    public init(
+        name: InstanceName,
+        server: Endpoint,
+        failoverPriority: Int = 0,
+        noFailover: Bool = false,
+        zone: String? = nil
+    ) {
         self.name = name
         self.server = server
         self.failoverPriority = failoverPriority
         self.noFailover = noFailover
+        self.zone = zone
     }
 }
 

@@ -81,6 +81,8 @@ public struct ClusterView: Hashable, Sendable, Codable {
     public var instances: [Instance]
     /// What the cluster waits for, if it does.
     public var waiting: Explanation?
+    /// What the promises do not hold for, and how to mend that; a line each.
+    public var warnings: [String]
     /// Nil if this controller saw none.
     public var lastFailover: FailoverSummary?
     /// Oldest first.
@@ -103,6 +105,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
         rules = record.rules
         instances = []
         waiting = nil
+        warnings = []
         lastFailover = nil
         history = record.history
         request = record.request

@@ -295,6 +295,11 @@ public struct InstanceReport: Hashable, Sendable, Codable {
     public var freeBytes: UInt64?
     /// What keeps this instance from doing what it was told; empty if nothing.
     public var fault: String
+    /// On a primary: whose commits are confirmed before the rule's voters have them, and how to mend that (R12).
+    public var weakened: [String]
+
+    /// How many of these are told.
+    public static let weakenedLimit = 20
 
     /// Creates an instance report from its parts.
     public init(sequence: UInt64, state: InstanceState, directory: DataDirectory, server: ServerState) {
@@ -317,6 +322,7 @@ public struct InstanceReport: Hashable, Sendable, Codable {
         isReady = nil
         freeBytes = nil
         fault = ""
+        weakened = []
     }
 }
 

@@ -74,6 +74,10 @@ public struct Order: Hashable, Sendable {
         case promote(Promotion)
         /// Stream from that primary, rewound or rebuilt first if need be (R14).
         case follow(FollowPlan)
+        /// Receive from that other standby what it holds more, the promise in force; then `prepare` comes again (R8).
+        ///
+        /// The history ends with the timeline that the other one is on.
+        case catchUp(FollowPlan)
         /// Be the primary under these rules: names, slots (R12, R23).
         case govern(Governance)
         /// Checkpoint while clients write on; then, in a second order, stop for good in this term (R16).
@@ -87,6 +91,7 @@ public struct Order: Hashable, Sendable {
         case .prepare: "prepare"
         case .promote: "promote"
         case .follow: "follow"
+        case .catchUp: "catchUp"
         case .govern: "govern"
         case .handOver: "handOver"
         }

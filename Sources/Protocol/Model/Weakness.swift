@@ -10,6 +10,8 @@ package enum Weakness: String, Hashable, Sendable, CaseIterable {
     case positionWithoutTimeline
     /// Answers on timelines that the record never gave count (R7, D8).
     case unknownTimelines
+    /// Whoever is the best of those that may be promoted is, whatever the others hold (R8).
+    case behindIneligible
     /// A change ends without the primary's confirmation (R12).
     case changeUnconfirmed
     /// A change ends before voters have flushed past the barrier (R12).

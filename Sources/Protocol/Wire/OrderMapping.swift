@@ -39,6 +39,7 @@ extension WireOrder {
         case .follow(let plan): follow = WireFollowPlan(plan)
         case .govern(let governance): govern = WireGovernance(governance)
         case .handOver(let handOver): self.handOver = WireHandOver(handOver)
+        case .catchUp(let plan): catchUp = WireFollowPlan(plan)
         }
     }
 
@@ -51,6 +52,7 @@ extension WireOrder {
         case .follow(let plan): order = .follow(try plan.model())
         case .govern(let governance): order = .govern(try governance.model())
         case .handOver(let handOver): order = .handOver(handOver.model)
+        case .catchUp(let plan): order = .catchUp(try plan.model())
         case nil: return .unknown(kind: unknownKind(unknownFields, of: "order"))
         }
         return .order(Order(stamp: stamp.model, kind: order))

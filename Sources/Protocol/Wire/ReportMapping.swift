@@ -27,6 +27,7 @@ extension WireInstanceReport {
         }
         if let version = report.readyToHandOver { readyToHandOver = version.rawValue }
         rules = report.rules.map(WireRule.init)
+        weakened = report.weakened
         opened = report.opened
         activity = report.activity
         if let time = report.downFor { downForNs = time.wholeNanoseconds }
@@ -59,6 +60,7 @@ extension WireInstanceReport {
         }
         report.readyToHandOver = hasReadyToHandOver ? RecordVersion(rawValue: readyToHandOver) : nil
         report.rules = try ClusterProtocol.rules(rules)
+        report.weakened = Array(weakened.prefix(InstanceReport.weakenedLimit))
         report.opened = opened
         report.activity = activity
         report.downFor = hasDownForNs ? .nanoseconds(downForNs) : nil

@@ -45,6 +45,8 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case ownTimeline = "R7-assigned"
     /// The limit of `async` is not applied.
     case noLimit = "R8"
+    /// Whoever is the best of those that may be promoted is, whatever the others hold.
+    case behindIneligible = "R8-catchUp"
     /// Standbys that still receive are not asked.
     case evidenceOfOne = "R9"
     /// A new controller takes no lease for alive.
@@ -97,6 +99,7 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .unknownTimelines: "answers on timelines that the record never gave count (D8)"
         case .ownTimeline: "PostgreSQL picks the new timeline itself"
         case .noLimit: "the limit of 'async' is not applied"
+        case .behindIneligible: "the best of those that may be promoted is, whatever the others hold"
         case .evidenceOfOne: "standbys that still receive are not asked"
         case .forgottenLease: "a new controller takes no lease for alive"
         case .oldRule: "a change records the new rule without the old one beside it"
@@ -124,6 +127,7 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .answerByName: .answerByName
         case .positionWithoutTimeline: .positionWithoutTimeline
         case .unknownTimelines: .unknownTimelines
+        case .behindIneligible: .behindIneligible
         case .evidenceOfOne: .evidenceOfOne
         case .forgottenLease: .forgottenLease
         case .changeUnconfirmed: .changeUnconfirmed
@@ -149,6 +153,8 @@ struct Focus {
     var losesStoreAnswers = false
     var leaseSeconds: Int?
     var isImpatient = false
+    /// The second instance never takes another's place.
+    var barsSecond = false
 }
 
 extension BrokenRule {
@@ -187,6 +193,8 @@ extension BrokenRule {
             )
         case .ownTimeline: Focus(faults: [.hostKilled, .hostIsolated, .serversSevered, .postmasterKilled])
         case .noLimit: Focus(faults: [.serversSevered, .hostKilled, .oneWayPartition, .diskHangs], durability: .async)
+        case .behindIneligible:
+            Focus(faults: [.postmasterKilled, .hostKilled, .serversSevered, .hostPaused], barsSecond: true)
         case .evidenceOfOne:
             Focus(faults: [.serversSevered, .controllerCutOff, .controllerCutOff, .oneWayPartition])
         case .forgottenLease: Focus(faults: [.controllerKilled, .hostIsolated, .controllerCutOff], durability: .async)

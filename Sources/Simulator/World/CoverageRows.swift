@@ -49,7 +49,7 @@ extension InstanceAction {
 /// Everything that the controller's core can ask for.
 enum ControllerRow: String, CaseIterable {
     case store, load, sendInitialize, sendPrepare, sendPrepareToRecover, sendPromote, sendFollow, sendDiscard
-    case sendHandOver, sendStop, reply
+    case sendHandOver, sendStop, sendCatchUp, reply
     case sendGovern, answerWithLease, answerWithoutLease, explain, concluded
 }
 
@@ -65,6 +65,7 @@ extension ClusterAction {
             case .promote: .sendPromote
             case .follow(let plan): plan.discard == nil ? .sendFollow : .sendDiscard
             case .govern: .sendGovern
+            case .catchUp: .sendCatchUp
             case .handOver(let plan): plan.stops ? .sendStop : .sendHandOver
             }
         case .answer(let answer, _): answer.lease == nil ? .answerWithoutLease : .answerWithLease

@@ -47,6 +47,16 @@ extension World {
     func resumeAutomation() {
         // A command that a frozen controller got before may pause it yet.
         if store.record?.pauseReason != nil { command(.resume) }
+        promoteTheBarred()
         after(Time.seconds(1)) { $0.resumeAutomation() }
+    }
+
+    /// Where all that may be promoted have lost their data, one that may not by itself is a person's to promote.
+    private func promoteTheBarred() {
+        guard let record = store.record, record.phase == .preparing, record.request == nil else { return }
+        guard let barred = spec.instances.first(where: \.noFailover), let controller = controllers.first,
+            controller.machine.waiting?.rule == "R8"
+        else { return }
+        command(.promote(barred.name, acceptsDataLoss: false, isDryRun: false))
     }
 }

@@ -63,8 +63,14 @@ final class World {
 
     private static func makeSpec(count: Int, _ options: SimulationOptions, _ timings: Timings) -> ClusterSpec {
         let names = ["a", "b", "c", "d"].compactMap { InstanceName($0) }
+        // In some worlds one of several standbys may not be promoted on its own (R8).
+        let isBarred = options.brokenRule?.focus.barsSecond ?? (options.seed % 7 == 3 && count > 2)
         let instances = names.prefix(count).enumerated().map { index, name in
-            InstanceSpec(name: name, server: Endpoint(host: "host-\(name)", port: 5432 + UInt16(index)))
+            InstanceSpec(
+                name: name,
+                server: Endpoint(host: "host-\(name)", port: 5432 + UInt16(index)),
+                noFailover: isBarred && index == 1
+            )
         }
         guard let name = ClusterName("simulated") else { fatalError("the cluster's name is valid") }
         // With three standbys and more, two of them sometimes.

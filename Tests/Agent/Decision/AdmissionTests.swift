@@ -18,11 +18,12 @@ struct AdmissionTests {
             .initialize(Initialization(rules: [], members: [])), .prepare(recover: false),
             .promote(Promotion(timeline: .first, rules: [], peers: [], history: [])), .follow(plan),
             .govern(Governance(rules: [], peers: [])), .handOver(HandOver(stops: true, deadline: .seconds(5))),
+            .catchUp(plan),
         ]
         for kind in kinds {
             // A new kind does not compile until it is here, and fails until it has rows.
             switch kind {
-            case .initialize, .prepare, .promote, .follow, .govern, .handOver: break
+            case .initialize, .prepare, .promote, .follow, .govern, .handOver, .catchUp: break
             }
         }
         return kinds.map { Order(stamp: .none, kind: $0) }

@@ -22,6 +22,39 @@ struct FailoverTests {
         for one in [a, b, c] { await one.finish() }
     }
 
+    @Test("a cut standby catches up from another cut one, and their positions are the same (R8)")
+    func catchUp() async throws {
+        let (a, b, c) = (try await TestInstance("a"), try await TestInstance("b"), try await TestInstance("c"))
+        do {
+            let world = try await threeServers(a, b, c)
+            let session = try await a.connect()
+            try await session.query("CREATE TABLE early (n int)", deadline: .seconds(5))
+            // What comes now reaches b alone, and is acknowledged by it.
+            let behind = try await position(ofCut: c)
+            try await session.query("CREATE TABLE late AS SELECT generate_series(1, 5000) AS n", deadline: .seconds(5))
+            let ahead = try await position(ofCut: b)
+            #expect(behind < ahead)
+            try crash(a)
+            try await a.awaitDown()
+            let source = b.upstream(world.identifier, 1)
+            #expect(await c.adapter.follow(source, peers: [world.first, world.second]) == .following)
+            try await eventually("everything has come") { try await c.adapter.poll().position >= ahead }
+            #expect(try await position(ofCut: c) == ahead)
+            #expect(try await position(ofCut: b) == ahead)
+            let rows = try await c.connect().query("SELECT count(*) FROM late", deadline: .seconds(5))
+            #expect(rows.first() == "5000")
+        } catch {
+            Issue.record("\(error)\n\(b.log().suffix(2500))\n\(c.log().suffix(2500))")
+        }
+        for one in [a, b, c] { await one.finish() }
+    }
+
+    private func position(ofCut one: TestInstance) async throws -> WALPosition {
+        let cut = await one.adapter.cutReceiver(waitForReplay: false)
+        guard case .cut(let position) = cut else { throw TimedOut(what: "\(cut)") }
+        return position
+    }
+
     private struct World {
         let a: TestInstance, b: TestInstance, c: TestInstance
         let identifier: SystemIdentifier

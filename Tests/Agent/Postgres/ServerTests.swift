@@ -112,9 +112,38 @@ struct ServerTests {
         try await session.query("SELECT pg_reload_conf()", deadline: .seconds(2))
         let shown = try await one.connect().query("SHOW restart_after_crash", deadline: .seconds(2))
         #expect(shown.first() == "off")
+        try await session.query("ALTER SYSTEM SET synchronous_commit = off", deadline: .seconds(2))
+        try await session.query("SELECT pg_reload_conf()", deadline: .seconds(2))
+        let commit = try await one.connect().query("SHOW synchronous_commit", deadline: .seconds(2))
+        #expect(commit.first() == "on")
+        try await weakenedCommits(one)
         // Left standing, it would keep the standby from being cut: the next start takes it out.
         try await session.query("ALTER SYSTEM SET primary_conninfo = 'host=nowhere'", deadline: .seconds(2))
         try await session.query("ALTER SYSTEM SET work_mem = '5MB'", deadline: .seconds(2))
+    }
+
+    /// What beats the server's own settings is at least found (R12).
+    private func weakenedCommits(_ one: TestInstance) async throws {
+        // Nobody acknowledges here, and what a session sets for itself beats what the server was started with.
+        let session = try await one.connect(options: "-c synchronous_commit=local")
+        #expect(await one.adapter.weakenedCommits() == [])
+        for text in [
+            "CREATE ROLE \"The App\"", "ALTER ROLE \"The App\" SET synchronous_commit = 'LOCAL'",
+            "ALTER ROLE \"The App\" IN DATABASE postgres SET synchronous_commit = remote_write",
+            "ALTER DATABASE template1 SET synchronous_commit = off", "ALTER ROLE ALL SET synchronous_commit = no",
+            "CREATE ROLE fine", "ALTER ROLE fine SET synchronous_commit = remote_apply",
+        ] {
+            try await session.query(text, deadline: .seconds(2))
+        }
+        let found = try #require(await one.adapter.weakenedCommits())
+        let mends = [
+            "ALTER ROLE \"The App\" RESET", "ALTER ROLE \"The App\" IN DATABASE postgres RESET",
+            "ALTER DATABASE template1 RESET", "ALTER ROLE ALL RESET",
+        ]
+        #expect(found.count == mends.count, "\(found)")
+        for mend in mends { #expect(found.contains { $0.contains(mend) }, "\(mend): \(found)") }
+        for mend in mends { try await session.query(mend + " synchronous_commit", deadline: .seconds(2)) }
+        #expect(await one.adapter.weakenedCommits() == [])
     }
 
     private func cleanStop(_ one: TestInstance) async throws {

@@ -20,7 +20,11 @@ struct ByHandTests {
             #expect(desk.machine.waiting?.text.contains("the network is being moved") == true)
             if byHand {
                 try desk.askPromotion(of: "c")
-                #expect(desk.replies.last == "done: Promotion of 'c' has begun: nothing acknowledged is lost.")
+                #expect(
+                    desk.replies.last
+                        == "done: Promotion of 'c' has begun: nothing acknowledged is lost. If another turns out to hold "
+                        + "more, that one is promoted."
+                )
             } else {
                 desk.ask(.resume)
                 desk.tell(.tick)
@@ -127,6 +131,113 @@ struct ByHandTests {
         #expect(desk.stored?.phase == .preparing)
         try desk.reportPrepared("a", term: 2, at: 1200)
         #expect(desk.stored?.primary?.text == "a")
+    }
+
+    /// A primary whose disk hangs for so long by its own agent, standbys receiving from it.
+    private func hanging(_ standbys: [String], for age: Duration) throws -> Desk {
+        var desk = try Desk.steady(.required)
+        try desk.reportPrimary("a", streamingTo: standbys)
+        for name in standbys { try desk.report(name, receivingFrom: "a") }
+        try desk.reportPrimary("a", streamingTo: standbys) { $0.status?.heartbeatAge = age }
+        #expect(desk.stored?.phase == .steady)
+        return desk
+    }
+
+    @Test("a primary that hangs is replaced by hand before hangTimeout, and its agent's word is the evidence (R9)")
+    func hangingPrimary() throws {
+        var desk = try hanging(["b", "c"], for: .seconds(5))
+        try desk.askPromotion(of: "b")
+        let reply = try #require(desk.replies.last)
+        #expect(reply.hasPrefix("done: Promotion of 'b' has begun: 'a' writes no WAL to its disk any more"), "\(reply)")
+        #expect(reply.contains("for 5010 ms by its own agent; nothing acknowledged is lost"), "\(reply)")
+        #expect(desk.stored?.phase == .preparing)
+        // It reports, and is told to stop: it is not given way to.
+        try desk.reportPrimary("a", streamingTo: []) { $0.status?.heartbeatAge = .seconds(6) }
+        #expect(desk.stored?.phase == .preparing && desk.log.contains("prepare a"))
+        try desk.reportPrepared("b", term: 2)
+        try desk.reportPrepared("c", term: 2)
+        #expect(desk.stored?.phase == .promoting && desk.stored?.primary?.text == "b")
+        #expect(desk.stored?.history.last?.why == "an operator promotes 'b' by hand")
+    }
+
+    @Test("what hangs may never answer: without enough others its place is taken only by whoever accepts the loss")
+    func hangingPrimaryWithTooFewOthers() throws {
+        var desk = try hanging(["b"], for: .seconds(5))
+        try desk.askPromotion(of: "b")
+        #expect(desk.replies.last?.contains("2 of b, c, or 'a' itself; reachable are b;") == true)
+        try desk.askPromotion(of: "b", accepts: true)
+        #expect(desk.replies.last?.contains("--old-primary-is-off") == true)
+        try desk.askPromotion(of: "b", accepts: true, isOff: true)
+        #expect(desk.stored?.phase == .preparing && desk.stored?.request?.acceptsDataLoss == true)
+    }
+
+    @Test("sessions that do not answer are evidence for a person, though standbys hear from the primary (R9)")
+    func unresponsivePrimary() throws {
+        var desk = try hanging(["b", "c"], for: .zero)
+        try desk.reportPrimary("a", streamingTo: ["b", "c"]) { report in
+            report.server = .unresponsive
+            report.statusAge = .milliseconds(900)
+        }
+        try desk.askPromotion(of: "b")
+        let hasty = "'a' leaves its own agent without an answer, but only for 910 ms"
+        #expect(desk.replies.last?.contains(hasty) == true)
+        try desk.reportPrimary("a", streamingTo: ["b", "c"]) { report in
+            report.server = .unresponsive
+            report.statusAge = .seconds(3)
+        }
+        #expect(desk.stored?.term == Term(rawValue: 1))
+        try desk.askPromotion(of: "b")
+        #expect(desk.stored?.phase == .preparing)
+    }
+
+    @Test("each refusal says what is true of that instance and of that primary")
+    func trueReasons() throws {
+        var desk = try Desk.steady(.required)
+        try desk.report("b", receivingFrom: "a")
+        try desk.reportPrimary("a", streamingTo: ["b"])
+        for name in ["a", "c", "b", "d"] { try desk.askPromotion(of: name) }
+        // Its agent says that the server starts, which is neither well nor gone.
+        try desk.reportPrimary("a") { $0.server = .starting }
+        try desk.askPromotion(of: "b")
+        desk.tell(.disconnected(try desk.member("a").name))
+        desk.tell(.disconnected(try desk.member("b").name))
+        try desk.askPromotion(of: "c")
+        // Another directory under the old primary's name holds nothing of what that acknowledged.
+        let copy = Incarnation(number: 7)
+        try desk.report("b")
+        try desk.report("a") { report in
+            report.state.incarnation = copy
+            report.state.role = .cloning
+        }
+        try desk.askPromotion(of: "a")
+        #expect(
+            desk.replies == [
+                "refused: 'a' is primary already",
+                "refused: 'a' is primary and answers, and 'c' could not take over: it does not report",
+                "refused: 'a' is primary and answers: use `switchover`, which loses nothing",
+                "usage: there is no instance 'd': there are a, b, c",
+                "refused: it is not shown that 'a' is gone: its agent reports that its server is starting; wait until it "
+                    + "is up or has ended",
+                "refused: it is not shown that 'a' is gone: no running standby reports that could confirm it; start one, "
+                    + "and ask again",
+                "refused: 'a' cannot be promoted: it is being copied",
+            ]
+        )
+    }
+
+    @Test("whoever answers under a voter's name with another copy is told apart from the voter (R7)")
+    func namesakes() throws {
+        var desk = try Desk.steady(.required)
+        try desk.reportRelease("a")
+        try desk.reportPrepared("b", term: 2)
+        let copy = Incarnation(number: 7)
+        try desk.report("c") { report in
+            report.state.incarnation = copy
+            let position = WALPosition(timeline: .first, lsn: LSN(rawValue: 1000))
+            report.prepared = PreparedAnswer(term: Term(rawValue: 2), position: position)
+        }
+        let text = try #require(desk.machine.waiting?.text)
+        #expect(text.hasSuffix("so far b, c (a new copy, which does not count for the one that is missed)"), "\(text)")
     }
 
     @Test("a command is answered once the record holds it, and with the truth if it does not")

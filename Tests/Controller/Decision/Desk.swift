@@ -18,13 +18,19 @@ struct Desk {
     var told: [Explanation] = []
     var lastCommand: UInt64 = 0
 
-    init(_ durability: Durability, _ names: [String], failoverDisabled: Bool = false) throws {
+    init(
+        _ durability: Durability,
+        _ names: [String],
+        failoverDisabled: Bool = false,
+        synchronousStandbys: Int = 1
+    ) throws {
         let instances = try names.map { text in
             InstanceSpec(name: try #require(InstanceName(text)), server: Endpoint(host: text, port: 1))
         }
         let spec = ClusterSpec(
             name: try #require(ClusterName("c")),
             durability: durability,
+            synchronousStandbys: synchronousStandbys,
             instances: instances,
             maximumLagOnFailover: 100,
             failoverDisabled: failoverDisabled
@@ -36,9 +42,15 @@ struct Desk {
     static func steady(
         _ durability: Durability,
         _ names: [String] = ["a", "b", "c"],
-        failoverDisabled: Bool = false
+        failoverDisabled: Bool = false,
+        synchronousStandbys: Int = 1
     ) throws -> Desk {
-        var desk = try Desk(durability, names, failoverDisabled: failoverDisabled)
+        var desk = try Desk(
+            durability,
+            names,
+            failoverDisabled: failoverDisabled,
+            synchronousStandbys: synchronousStandbys
+        )
         var record = ClusterRecord(forming: desk.machine.spec.name, mode: durability)
         let members = try names.map { try desk.member($0) }
         record.version = RecordVersion(rawValue: 9)
@@ -48,7 +60,7 @@ struct Desk {
         record.primaryIncarnation = members.first?.incarnation
         record.systemIdentifier = desk.number
         record.members = members.sorted()
-        let required = durability.isSynchronous ? 1 : 0
+        let required = durability.isSynchronous ? synchronousStandbys : 0
         record.rules = [Rule(voters: Array(members.dropFirst()), required: required, mode: durability)]
         record.highestTimeline = .first
         record.history = [

@@ -165,6 +165,22 @@ struct RuleChangeTests {
         #expect(desk.stored?.rules == [swapped])
     }
 
+    /// b in office in term 2, promoted and not open yet.
+    private func reportPromoted(_ desk: inout Desk, streaming: [String] = []) throws {
+        let version = desk.stored?.version ?? .none
+        let sure = desk.stored?.rules.count ?? 0 > 1
+        try desk.reportPrimary("b", term: 2, streamingTo: streaming) { report in
+            report.opened = false
+            report.promotion = PromotionResult(
+                term: Term(rawValue: 2),
+                timeline: Timeline(rawValue: 2),
+                switchLSN: LSN(rawValue: 1100),
+                forkLSN: LSN(rawValue: 1000)
+            )
+            if sure { report.confirmation = RuleConfirmation(version: version, barrier: LSN(rawValue: 1100)) }
+        }
+    }
+
     @Test("1 + 1 in preferred goes on alone at once, in required it waits for a member", arguments: [1, 0])
     func changeAtPromotion(required: Int) throws {
         let mode: Durability = required == 1 ? .required : .preferred
@@ -172,8 +188,67 @@ struct RuleChangeTests {
         try desk.reportRelease("a")
         try desk.reportPrepared("b", term: 2)
         let swapped = try rule(desk, 1, ["a"], mode)
-        let expected = required == 1 ? [swapped] : [swapped, .birth(.preferred)]
-        #expect(desk.stored?.phase == .promoting && desk.stored?.rules == expected)
+        // Whatever becomes of the candidate, the old primary alone satisfies the rule (D100).
+        #expect(desk.stored?.phase == .promoting && desk.stored?.rules == [swapped])
+        let begin = desk.now
+        for _ in 0..<4 { try reportPromoted(&desk) }
+        #expect(desk.stored?.phase == .steady)
+        #expect(desk.stored?.rules == (required == 1 ? [swapped] : [.birth(.preferred)]))
+        #expect(desk.now - begin < .seconds(1))
+        #expect(desk.log.contains("govern b") == (required == 0))
+    }
+
+    @Test(
+        "a standby that follows the new primary at once is waited for; one that is gone is not",
+        arguments: [true, false]
+    )
+    func voterThatFollows(isThere: Bool) throws {
+        var desk = try Desk.steady(.preferred, ["a", "b"])
+        try desk.reportRelease("a")
+        try desk.reportPrepared("b", term: 2)
+        #expect(desk.stored?.primary?.text == "b")
+        try desk.reportShutDown("a", released: 1, prepared: 2, at: 1000)
+        if !isThere { desk.tell(.disconnected(try desk.member("a").name)) }
+        for _ in 0..<3 { try reportPromoted(&desk) }
+        let swapped = try rule(desk, 1, ["a"], .preferred)
+        #expect(desk.stored?.rules == (isThere ? [swapped] : [.birth(.preferred)]))
+    }
+
+    @Test("a controller that comes while a primary opens gives nobody up whom it cannot have heard yet (R11, R12)")
+    func controllerComesBeforeOpening() throws {
+        var first = try Desk.steady(.preferred, ["a", "b"])
+        try first.reportRelease("a")
+        try first.reportPrepared("b", term: 2)
+        try reportPromoted(&first)
+        var desk = try Desk(.preferred, ["a", "b"])
+        var record = try #require(first.stored)
+        record.rules = [try rule(first, 1, ["a"], .preferred)]
+        desk.stored = record
+        desk.tell(.recordLoaded(record))
+        for _ in 0..<4 { try reportPromoted(&desk) }
+        #expect(desk.stored?.rules == record.rules)
+        for _ in 0..<10 where desk.stored?.rules == record.rules {
+            desk.now = desk.now + .milliseconds(400)
+            try reportPromoted(&desk)
+        }
+        #expect(desk.stored?.newestRule == .birth(.preferred))
+    }
+
+    @Test("1 + 1: a candidate that dies before it is primary leaves the old one free to go on (R7, D100)")
+    func candidateDiesAlone() throws {
+        var desk = try Desk.steady(.preferred, ["a", "b"])
+        try desk.reportPrimary("a", streamingTo: ["b"])
+        desk.tell(.disconnected(try desk.member("a").name))
+        try desk.report("b")
+        try desk.reportPrepared("b", term: 2)
+        #expect(desk.stored?.phase == .promoting && desk.stored?.primary?.text == "b")
+        // Back, with everything; now b's machine is gone for good.
+        try desk.report("a", at: 1000) { $0.prepared = nil }
+        desk.tell(.disconnected(try desk.member("b").name))
+        try desk.report("a", at: 1000)
+        #expect(desk.stored?.phase == .preparing && desk.stored?.term == Term(rawValue: 3))
+        try desk.reportPrepared("a", term: 3)
+        #expect(desk.stored?.phase == .promoting && desk.stored?.primary?.text == "a")
     }
 
     @Test("the mode changes by the same steps (R12)")
@@ -188,6 +263,20 @@ struct RuleChangeTests {
         #expect(desk.stored?.rules == record.rules + [next])
         try step(&desk, streaming: ["b", "c"], barrier: 900)
         #expect(desk.stored?.rules == [next])
+    }
+
+    @Test("whose commits wait for nobody's disk is told once, and shown as long as it is so (R12)")
+    func weakened() throws {
+        var desk = try Desk.steady(.preferred)
+        let line = "role app commits with synchronous_commit = off"
+        for _ in 0..<3 { try desk.reportPrimary("a", streamingTo: ["b", "c"]) { $0.weakened = [line] } }
+        #expect(desk.told.filter { $0.kind == .fault && $0.evidence == [line] }.count == 1)
+        #expect(desk.machine.view(at: desk.now)?.warnings == [line])
+        // What a standby says is of no account.
+        try desk.report("b", receivingFrom: "a") { $0.weakened = ["else"] }
+        #expect(desk.machine.view(at: desk.now)?.warnings == [line])
+        try desk.reportPrimary("a", streamingTo: ["b", "c"])
+        #expect(desk.machine.view(at: desk.now)?.warnings == [])
     }
 
     @Test("a change that can be completed is not overtaken, and its record holds no rule twice")

@@ -6,8 +6,8 @@ import Testing
 @Suite("Switchover")
 struct SwitchoverTests {
     /// A cluster whose standbys stream and whose primary is open.
-    private func desk(_ durability: Durability = .required, _ names: [String] = ["a", "b", "c"]) throws -> Desk {
-        var desk = try Desk.steady(durability, names)
+    private func desk(_ durability: Durability = .required, synchronousStandbys: Int = 1) throws -> Desk {
+        var desk = try Desk.steady(durability, synchronousStandbys: synchronousStandbys)
         try everybodyIsWell(&desk)
         desk.log = []
         return desk
@@ -136,6 +136,32 @@ struct SwitchoverTests {
         }
         #expect(desk.stored?.request == nil && desk.stored?.term == Term(rawValue: 1))
         #expect(desk.told.contains { $0.kind == .abandoned && $0.evidence == ["'c' does not report"] })
+    }
+
+    @Test("a switchover is given up during its checkpoint when commits wait for a voter that is gone (R12, R16)")
+    func voterLostDuringCheckpoint() throws {
+        var desk = try desk(.preferred, synchronousStandbys: 2)
+        desk.askSwitchover(to: "c")
+        #expect(desk.stored?.request?.step == .checkpoint)
+        func go(streamingTo standbys: [String]) throws {
+            for name in standbys { try streams(name, &desk) }
+            try desk.reportPrimary("a", streamingTo: standbys)
+            desk.now = desk.now + .milliseconds(400)
+        }
+        // One that comes back in time changes nothing.
+        for _ in 0..<4 { try go(streamingTo: ["c"]) }
+        try go(streamingTo: ["b", "c"])
+        #expect(desk.stored?.request != nil)
+        for _ in 0..<7 where desk.stored?.request != nil { try go(streamingTo: ["c"]) }
+        #expect(desk.stored?.request == nil && desk.stored?.term == Term(rawValue: 1))
+        let reason = "commits wait: 2 of b, c must stream, 1 do"
+        #expect(desk.told.contains { $0.kind == .abandoned && $0.evidence == [reason] })
+        // The rule goes on without the lost one, and until then no switchover begins.
+        desk.askSwitchover(to: "c")
+        #expect(desk.replies.last?.contains(reason) == true && desk.stored?.request == nil)
+        for _ in 0..<12 where desk.stored?.rules.count == 1 { try go(streamingTo: ["c"]) }
+        let narrow = Rule(voters: [try desk.member("c")], required: 1, mode: .preferred)
+        #expect(desk.stored?.newestRule == narrow)
     }
 
     @Test("a candidate that dies before the primary has stopped: it goes on in a new term, on its own timeline (R16)")

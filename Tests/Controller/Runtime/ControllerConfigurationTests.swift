@@ -15,7 +15,7 @@ struct ControllerConfigurationTests {
         historyFile: /history.jsonl
         instances:
           - {name: one, server: "10.0.0.1:5432"}
-          - {name: two, server: "10.0.0.2:5432", failoverPriority: 5}
+          - {name: two, server: "10.0.0.2:5432", failoverPriority: 5, zone: south}
         """
 
     private func configuration(_ yaml: String) throws -> ControllerConfiguration {
@@ -27,6 +27,7 @@ struct ControllerConfigurationTests {
         let configuration = try configuration(Self.good)
         #expect(configuration.spec.instances.map(\.name.text) == ["one", "two"])
         #expect(configuration.spec.instances.last?.failoverPriority == 5)
+        #expect(configuration.spec.instances.map(\.zone) == [nil, "south"])
         #expect(configuration.spec.timings == Timings())
         #expect(configuration.certificates.key == "/certificates/key.pem")
     }

@@ -58,6 +58,7 @@ private func fullReport() throws -> InstanceReport {
     )
     report.following = Following(term: Term(rawValue: 7), primary: try #require(InstanceName("b")))
     report.readyToHandOver = RecordVersion(rawValue: 40)
+    report.weakened = ["role app commits with synchronous_commit = off", "every role"]
     report.rules = [Rule(voters: [try member("b", "00000001")], required: 1, mode: .required)]
     report.opened = true
     report.activity = "cloning: 120 of 300 MB"
@@ -139,7 +140,7 @@ struct WireTests {
             .prepare(recover: false),
             .prepare(recover: true),
             .promote(Promotion(timeline: Timeline(rawValue: 9), rules: rules, peers: [a], history: history)),
-            .follow(plan),
+            .follow(plan), .catchUp(plan),
             .govern(Governance(rules: rules, peers: [a, b])),
             .handOver(HandOver(stops: false, deadline: .zero)),
             .handOver(HandOver(stops: true, deadline: .milliseconds(4500))),

@@ -1071,6 +1071,11 @@ nonisolated struct WireInstanceReport: @unchecked Sendable {
   /// Clears the value of `readyToHandOver`. Subsequent reads from it will return its default value.
   mutating func clearReadyToHandOver() {_uniqueStorage()._readyToHandOver = nil}
 
+  var weakened: [String] {
+    get {_storage._weakened}
+    set {_uniqueStorage()._weakened = newValue}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1200,6 +1205,14 @@ nonisolated struct WireOrder: Sendable {
     set {kind = .handOver(newValue)}
   }
 
+  var catchUp: WireFollowPlan {
+    get {
+      if case .catchUp(let v)? = kind {return v}
+      return WireFollowPlan()
+    }
+    set {kind = .catchUp(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -1209,6 +1222,7 @@ nonisolated struct WireOrder: Sendable {
     case follow(WireFollowPlan)
     case govern(WireGovernance)
     case handOver(WireHandOver)
+    case catchUp(WireFollowPlan)
 
   }
 
@@ -2828,7 +2842,7 @@ nonisolated extension WireFollowing: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".InstanceReport"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0\u{2}<weakened\0")
 
   fileprivate class _StorageClass {
     var _sequence: UInt64 = 0
@@ -2850,6 +2864,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
     var _fault: String = String()
     var _rules: [WireRule] = []
     var _readyToHandOver: UInt64? = nil
+    var _weakened: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2879,6 +2894,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       _fault = source._fault
       _rules = source._rules
       _readyToHandOver = source._readyToHandOver
+      _weakened = source._weakened
     }
   }
 
@@ -2916,6 +2932,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         case 17: try { try decoder.decodeSingularStringField(value: &_storage._fault) }()
         case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._rules) }()
         case 40: try { try decoder.decodeSingularUInt64Field(value: &_storage._readyToHandOver) }()
+        case 100: try { try decoder.decodeRepeatedStringField(value: &_storage._weakened) }()
         default: break
         }
       }
@@ -2985,6 +3002,9 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._readyToHandOver {
         try visitor.visitSingularUInt64Field(value: v, fieldNumber: 40)
       } }()
+      if !_storage._weakened.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._weakened, fieldNumber: 100)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3013,6 +3033,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._fault != rhs_storage._fault {return false}
         if _storage._rules != rhs_storage._rules {return false}
         if _storage._readyToHandOver != rhs_storage._readyToHandOver {return false}
+        if _storage._weakened != rhs_storage._weakened {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3112,7 +3133,7 @@ nonisolated extension WireReportAnswer: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Order"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stamp\0\u{1}initialize\0\u{1}prepare\0\u{1}promote\0\u{1}follow\0\u{1}govern\0\u{4}\"hand_over\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stamp\0\u{1}initialize\0\u{1}prepare\0\u{1}promote\0\u{1}follow\0\u{1}govern\0\u{4}\"hand_over\0\u{4}<catch_up\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3199,6 +3220,19 @@ nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.kind = .handOver(v)
         }
       }()
+      case 100: try {
+        var v: WireFollowPlan?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .catchUp(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .catchUp(v)
+        }
+      }()
       default: break
       }
     }
@@ -3236,6 +3270,10 @@ nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .handOver?: try {
       guard case .handOver(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 40)
+    }()
+    case .catchUp?: try {
+      guard case .catchUp(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 100)
     }()
     case nil: break
     }
