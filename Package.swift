@@ -178,7 +178,7 @@ let package = Package(
         tests("ClusterModelTests", ["ClusterModel"], at: "Tests/Protocol/Model"),
         tests("InstanceDecisionTests", ["InstanceDecision", "ClusterModel"], at: "Tests/Agent/Decision"),
         tests("ClusterDecisionTests", ["ClusterDecision", "ClusterModel"], at: "Tests/Controller/Decision"),
-        tests("SimulatorTests", ["ClusterModel", "Simulation"], at: "Tests/Simulator"),
+        tests("SimulatorTests", ["ClusterModel", "InstanceDecision", "Simulation"], at: "Tests/Simulator"),
         tests("PlatformTests", ["Platform"], at: "Tests/System/Platform"),
         tests("TLSTransportTests", ["TLSTransport", "Platform"], at: "Tests/System/TLSTransport"),
         tests("ClusterProtocolTests", ["ClusterModel", "ClusterProtocol"], at: "Tests/Protocol/Wire"),

@@ -132,6 +132,7 @@ extension InstanceMachine {
     /// Whether it may say that rules are in force: before others can replace it, it holds a lease again (R2).
     func mayConfirm(_ rules: [Rule], _ now: MonotonicInstant) -> Bool {
         rules.allSatisfy { $0.answersNeeded == nil } || leaseIsLive(now, for: state.primaryOfTerm)
+            || weakness == .confirmsWithoutLease
     }
 
     /// Of a server that is gone.

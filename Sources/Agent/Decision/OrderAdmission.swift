@@ -116,7 +116,8 @@ extension InstanceMachine {
     /// Checks an order against what was promised and what this instance is; takes it or says why not.
     mutating func take(_ order: Order, _ now: MonotonicInstant) {
         if phase == .unknown { return refuse(order, "the launcher is not reached; it must run beside the agent") }
-        guard order.stamp.isCurrent(comparedTo: state.promised) else {
+        let isCurrent = order.stamp.isCurrent(comparedTo: state.promised)
+        guard isCurrent || weakness == .staleVersion && order.stamp.term >= state.promised.term else {
             return refuse(order, "it was decided in \(order.stamp); \(state.promised) was accepted already (R1)")
         }
         let situation = situation(for: order.stamp.term)

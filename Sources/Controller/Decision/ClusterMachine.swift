@@ -311,8 +311,9 @@ public struct ClusterMachine: Hashable, Sendable {
     func leadsCertainly(_ now: MonotonicInstant) -> Bool { leadsUntil.map { now < $0 } ?? true }
 
     private mutating func answer(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
-        // No answer is better than one without a lease: that would say that a leader means to withhold it (R10).
-        guard let record, leadsCertainly(now) else { return }
+        // No answer is better than one without a lease: that would say that a leader means to withhold it (R10). Nor
+        // does it know whether to while what is stored is unknown (D80).
+        guard let record, loaded, leadsCertainly(now) else { return }
         var lease: Duration?
         if mayGrant(name, report, record) {
             lease = spec.timings.leaseDuration
@@ -323,7 +324,7 @@ public struct ClusterMachine: Hashable, Sendable {
     }
 
     private func mayGrant(_ name: InstanceName, _ report: InstanceReport, _ record: ClusterRecord) -> Bool {
-        guard loaded, record.primary == name, isAhead(report, record) == nil else { return false }
+        guard record.primary == name, isAhead(report, record) == nil else { return false }
         // A new term may be in the store already: from its writing on nobody is granted anything.
         if let pending, pending.phase == .preparing || pending.primary != name { return false }
         guard report.state.releasedTerm < record.term, !report.state.tainted else { return false }

@@ -160,7 +160,8 @@ extension ClusterMachine {
         let answered = seen.filter { hasPrepared($0, record, now) }
         let members = answered.compactMap(\.member)
         let isNamed = weakness == .answerByName && members.contains { $0.name == record.primary }
-        let ownAnswer = isNamed || record.primaryMember.map(members.contains) ?? false
+        let isOwn = weakness != .noOwnAnswer && record.primaryMember.map(members.contains) ?? false
+        let ownAnswer = isNamed || isOwn
         if givesWay(record, now) { return }
         var nobodyIsEligible = false
         let isMet = ownAnswer || record.rules.allSatisfy { self.isMet($0, by: members) }
@@ -209,7 +210,10 @@ extension ClusterMachine {
     private func hasPrepared(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         guard isFresh(one, now), one.member != nil, let prepared = one.report?.prepared else { return false }
         // A timeline that the record never gave was taken by hand: it outranks nothing (R14).
-        let isKnown = record.history.contains { $0.timeline == prepared.position.timeline }
+        let position = prepared.position
+        let isKnown = record.history.contains { $0.timeline == position.timeline }
+        let isPast = record.history.contains { $0.parent == position.timeline && $0.forkLSN < position.lsn }
+        if weakness == .strictAncestry && isPast { return false }
         return prepared.term == record.term && (isKnown || weakness == .unknownTimelines)
     }
 

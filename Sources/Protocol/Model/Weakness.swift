@@ -26,4 +26,12 @@ package enum Weakness: String, Hashable, Sendable, CaseIterable {
     case unjudgedFollower
     /// A primary opens although its newest rule demands nobody (R24).
     case openingAtBirth
+    /// Orders are judged by their term alone (R1).
+    case staleVersion
+    /// The recorded primary's own prepared answer is one among others (R7).
+    case noOwnAnswer
+    /// What lies past the fork of a later timeline never counts, though nobody holds a record of that timeline (R7).
+    case strictAncestry
+    /// Rules by which others could replace a primary are confirmed without a lease (R2, D21).
+    case confirmsWithoutLease
 }

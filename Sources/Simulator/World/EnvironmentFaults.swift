@@ -58,7 +58,7 @@ extension World {
         }
     }
 
-    private func cutOff(_ host: Host, _ span: UInt64) {
+    func cutOff(_ host: Host, _ span: UInt64) {
         network.isCutOff[host.index] = true
         disconnect(host, seenAfter: 1_500_000...2_500_000)
         after(span) { $0.network.isCutOff[host.index] = false }

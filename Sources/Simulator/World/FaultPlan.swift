@@ -16,6 +16,8 @@ enum Fault: String, CaseIterable {
 /// Which faults a seed has, and how thick they come.
 struct FaultPlan {
     var isCalm: Bool
+    /// Nothing goes wrong but what a script says.
+    var isScripted = false
     var kinds: [Fault] = []
     /// Mean time between two faults.
     var spacing: UInt64 = 0
@@ -53,7 +55,7 @@ struct FaultPlan {
         losesStoreAnswers = focus.losesStoreAnswers
     }
 
-    var isTroubled: Bool { !isCalm }
+    var isTroubled: Bool { !isCalm && !isScripted }
 
     var summary: String {
         isCalm ? "calm" : "faults: " + kinds.map(\.rawValue).joined(separator: ", ")

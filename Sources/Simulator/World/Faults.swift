@@ -64,7 +64,7 @@ extension World {
 
     // MARK: Processes
 
-    private func freezeServer(_ host: Host, _ span: UInt64) {
+    func freezeServer(_ host: Host, _ span: UInt64) {
         guard let server = host.server, !server.isFrozen else { return }
         server.isFrozen = true
         after(span) { world in
@@ -154,7 +154,7 @@ extension World {
         startAgent(host)
     }
 
-    private func pause(_ host: Host, _ span: UInt64) {
+    func pause(_ host: Host, _ span: UInt64) {
         guard host.isRunning else { return }
         host.isPaused = true
         disconnect(host, seenAfter: 1_500_000...2_500_000)
@@ -174,7 +174,7 @@ extension World {
 
     // MARK: People
 
-    private func promoteByHand(_ host: Host) -> Bool {
+    func promoteByHand(_ host: Host) -> Bool {
         // What it holds is given up afterwards: done beside a failover, it may be one copy too many. And a timeline taken
         // by hand just when the record assigns the same one keeps a candidate from its office.
         guard isHealthy, canLose(host), let primary = store.record?.primary, primary != host.name,

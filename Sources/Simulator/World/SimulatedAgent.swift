@@ -181,11 +181,13 @@ extension World {
         case .cancelWork(let id): agent.cancelled.append(id)
         case .report: sendReport(host, agent)
         case .refuse(let refusal):
+            script?.refusals.append(refusal)
             trace("[\(host.name)] refuses \(refusal.order) of \(refusal.stamp): \(refusal.reason)")
             send(.refused(host.name, refusal), from: host)
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
             cover("explains: \(explanation.kind.rawValue)")
+            script?.explanations.append(explanation)
             trace("[\(host.name)] \(explanation)")
         }
     }

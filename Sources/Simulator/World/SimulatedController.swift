@@ -146,8 +146,11 @@ extension World {
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
             cover("explains: \(explanation.kind.rawValue)")
+            script?.explanations.append(explanation)
             trace("controller: \(explanation)")
-        case .reply(let answer, let id): trace("controller replies to \(id): \(answer.ending), \(answer.text)")
+        case .reply(let answer, let id):
+            script?.replies.append(answer)
+            trace("controller replies to \(id): \(answer.ending), \(answer.text)")
         case .concluded(let summary): trace("controller concludes: \(summary.to) is primary of term \(summary.term)")
         }
     }
@@ -155,7 +158,8 @@ extension World {
     /// The answer may be lost, with or without the write being done.
     private func compareAndSwap(_ wanted: ClusterRecord, _ replaced: RecordVersion, _ process: ControllerProcess) {
         let isLost = plan.losesStoreAnswers && !isHealing && random.chance(60)
-        let isDropped = isLost && random.chance(500)
+        let isToldSo = script?.losesWrite(wanted) ?? false
+        let isDropped = isToldSo || isLost && random.chance(500)
         if isLost { coverage.faults["storeAnswerLost", default: 0] += 1 }
         soon(300...8000) { world in
             // A write of a controller that has died since may still take effect.
@@ -174,7 +178,7 @@ extension World {
                 world.recordStored(record)
             }
             world.soon(100...3000) { world in
-                if isLost && !world.breaks(.unrecordedStep) {
+                if isLost || isToldSo, !world.breaks(.unrecordedStep) {
                     world.tell(process, .recordUnknown(reason: "the answer was lost"))
                 } else {
                     world.tell(process, record == wanted ? .recordStored : .recordConflict(record))
@@ -190,6 +194,7 @@ extension World {
         checkReplaced(store.record, record)
         if let row = RecordRow(from: store.record, to: record) { cover("record: \(row.rawValue)") }
         store.record = record
+        script?.records.append(record)
         checkNewRecord(record)
     }
 
@@ -245,6 +250,8 @@ extension World {
     private func send(_ order: Order, to host: Host, _ process: ControllerProcess) {
         let copies = network.isChaotic && random.chance(breaks(.staleOrders) || breaks(.nameOnly) ? 900 : 250) ? 2 : 1
         let number = process.connections[host.index].number
+        script?.orders.append((order, host))
+        if script?.holds(order, host) == true { return }
         misdirect(order)
         for copy in 0..<copies {
             // A duplicate may come in an hour, to whoever lives there then.
@@ -270,6 +277,7 @@ extension World {
 
     private func send(_ answer: ReportAnswer, to host: Host, _ process: ControllerProcess) {
         guard process.connections[host.index].isUp, !losesMessage, let agent = host.agent else { return }
+        if script?.losesAnswer(host) == true { return }
         let number = process.connections[host.index].number
         let copies = network.isChaotic && random.chance(100) ? 2 : 1
         var answer = answer

@@ -166,9 +166,9 @@ extension World {
         server.orderedTerm = work.term.rawValue
         // A hand was faster; from here on it is an ordered primary all the same.
         if server.isPrimary { server.term = server.orderedTerm }
-        let fails = !isHealing && random.chance(10)
+        let isFailing = fails(10)
         soon(20_000...80_000) { $0.endRecovery(host, server) }
-        if fails { soon(20_000...80_000) { $0.endServer(host, server, "the promotion fails") } }
+        if isFailing { soon(20_000...80_000) { $0.endServer(host, server, "the promotion fails") } }
         awaitPromotion(host, agent, id, work, server, until: now + Time.seconds(20))
     }
 

@@ -29,6 +29,10 @@ final class World {
     var coverage = Coverage()
     var violation: Violation?
     var trace: [String] = []
+    /// Of a world whose faults are told step by step.
+    var script: Script?
+    /// Left out of the cores without a rule of the simulator's being broken.
+    private let leftOut: Weakness?
     /// Once everything is to be well again.
     var isHealing = false
     var isDone = false
@@ -39,25 +43,28 @@ final class World {
     var lastNumber = 0
     var lastRecord: UInt64 = 0
 
-    init(_ options: SimulationOptions) {
+    init(_ options: SimulationOptions, setting: Setting? = nil) {
         self.options = options
+        leftOut = setting?.weakness
         var random = SplitMix64(seed: options.seed)
         let isAsync = options.durability == .async
-        let focus = options.brokenRule?.focus
+        let focus = setting == nil ? options.brokenRule?.focus : nil
         let usual = isAsync ? 1 + random.below(4) : 2 + random.below(3)
-        let count = focus?.instances ?? usual
+        let count = setting.map { $0.standbys + 1 } ?? focus?.instances ?? usual
         let usualLease = random.chance(600) ? 3 : 2 + random.below(isAsync ? 6 : 19)
         var timings = Timings()
         timings.leaseDuration = .seconds(focus == nil ? usualLease : focus?.leaseSeconds ?? 3)
         if focus?.isImpatient ?? random.chance(300) { timings.rebuildAfter = .seconds(5) }
-        spec = World.makeSpec(count: count, options, timings)
+        var spec = World.makeSpec(count: count, options, setting?.timings ?? timings)
+        if let setting { spec.synchronousStandbys = setting.synchronousStandbys }
+        self.spec = spec
         for (index, instance) in spec.instances.enumerated() {
             let clock = HostClock(offset: random.number(1...1 << 50), rate: 960 + UInt64(random.below(81)))
             hosts.append(Host(index: index, spec: instance, clock: clock))
         }
         network = SimulatedNetwork(count: count)
         plan = FaultPlan(&random, isCalm: options.seed % 16 == 0 && focus == nil, options.durability)
-        if let rule = options.brokenRule { plan.focus(on: rule, &random) }
+        if let rule = options.brokenRule, setting == nil { plan.focus(on: rule, &random) }
         self.random = random
     }
 
@@ -142,7 +149,7 @@ final class World {
 
     func breaks(_ rule: BrokenRule) -> Bool { options.brokenRule == rule && !options.isFair }
 
-    var weakness: Weakness? { options.isFair ? nil : options.brokenRule?.weakness }
+    var weakness: Weakness? { options.isFair ? nil : leftOut ?? options.brokenRule?.weakness }
 
     func local(_ host: Host) -> MonotonicInstant { host.clock.local(now) }
 

@@ -1,0 +1,206 @@
+import ClusterModel
+import Testing
+
+@testable import Simulation
+
+/// What a second reading of the protocol found.
+@Suite("Traces: the second reading")
+struct ReadingTraces {
+    @Test("the candidate's one write assigns timeline, primary and place among the voters (R7)")
+    func oneWrite() {
+        play(Setting(durability: .required), bites: [.without(.voterSwap, nil)]) { it in
+            it.born()
+            it.kill(it.a)
+            it.until("a candidate is recorded") { $0.record.phase == .promoting }
+            let before = it.script.records.last { $0.phase == .preparing }
+            let written = it.record
+            it.expect(
+                "until then a was primary, of timeline 1",
+                before?.primary == it.a.name && before?.history.count == 1
+            )
+            it.expect(
+                "a takes the candidate's place",
+                written.rules.first?.voters.contains { $0.name == it.a.name } == true
+            )
+            it.expect("its timeline is new", written.history.last?.timeline.rawValue == 2)
+            // Whoever leads next finishes just that.
+            it.restartController()
+            it.until("it serves") { it in it.record.phase == .steady && it.leader.map(it.isOpen) ?? false }
+            it.expect("no other was chosen", it.record.primaryMember == written.primaryMember && it.term == 2)
+            it.heal()
+        }
+    }
+
+    @Test("a long tail on an old timeline does not outrank the new one (R7)")
+    func timelineFirst() {
+        play(Setting(durability: .required), bites: [.without(.positionWithoutTimeline, "I3")], seeds: 1...4) { it in
+            it.born()
+            it.sever(it.a, it.b)
+            it.sever(it.a, it.c)
+            it.until("a has a long tail") { it in
+                it.a.disk.folder.map { $0.flushed > it.world.oracle.chain.count + 12 } ?? false
+            }
+            it.crash(it.a)
+            it.until("a candidate is recorded") { $0.record.phase == .promoting }
+            it.cutOff(it.a)
+            it.until("it is promised something") { $0.term == 2 && $0.world.oracle.chain.last?.timeline == 2 }
+            let dead = it.leader === it.c ? it.c : it.b
+            let heir = it.leader === it.c ? it.b : it.c
+            it.kill(dead)
+            it.pass(4)
+            it.joinAll()
+            it.until("its standby serves") { $0.isOpenPrimary(heir, since: 3) }
+            it.heal()
+        }
+    }
+
+    @Test("a timeline taken by hand outranks nobody (D8)")
+    func takenByHand() {
+        play(Setting(durability: .required), bites: [.without(.unknownTimelines, "I3")], seeds: 1...8) { it in
+            it.born()
+            it.act { $0.stopAgent(it.c) }
+            it.sever(it.a, it.c)
+            it.sever(it.b, it.c)
+            it.until("a commit on a and b alone") { $0.isPromised(on: [$0.a, $0.b]) }
+            it.act { world in if let server = it.c.server { world.endRecovery(it.c, server) } }
+            it.until("c is out of recovery") { $0.c.server?.isPrimary == true }
+            it.kill(it.c)
+            it.script.holds = { [b = it.b] order, host in order.name == "prepare" && host === b }
+            it.crash(it.a)
+            it.until("a term begins") { $0.record.phase == .preparing }
+            it.kill(it.a)
+            it.join(it.b, it.c)
+            it.revive(it.c)
+            it.pass(2)
+            it.script.holds = { _, _ in false }
+            it.never("anybody is promoted without the commit", for: 8) { it in
+                it.b.server?.isPrimary == true || it.c.server?.isPrimary == true
+            }
+            it.joinAll()
+            it.revive(it.a)
+            it.until("somebody serves") { it in it.term > 1 && it.leader.map(it.isOpen) ?? false }
+            it.heal()
+        }
+    }
+
+    @Test("comment-only history files of a promotion that did not come to its trigger do no harm (D6)")
+    func commentFiles() {
+        play(Setting(durability: .required), bites: [.without(.commentFiles, nil)]) { it in
+            it.born()
+            // Timeline 2 is used and given up, so that the next promotion needs a file for it.
+            it.sever(it.a, it.c)
+            it.until("a commit on a and b alone") { $0.isPromised(on: [$0.a, $0.b]) }
+            it.kill(it.a)
+            it.sever(it.b, it.c)
+            it.until("b is promoted") { $0.b.server?.isPrimary == true }
+            it.kill(it.b)
+            it.joinAll()
+            it.revive(it.a)
+            it.until("files are placed for a third one") { it in
+                it.hosts.contains { $0.disk.folder?.commentedTimeline ?? 0 > 0 }
+            }
+            let candidate = it.hosts.first { $0.disk.folder?.commentedTimeline ?? 0 > 0 } ?? it.a
+            it.act { $0.killHost(candidate, Time.seconds(1)) }
+            it.until("somebody serves", within: 60) { it in it.term > 2 && it.leader.map(it.isOpen) ?? false }
+            it.heal()
+        }
+    }
+
+    @Test("from its trigger on a candidate is a primary; one that is overtaken stops and comes back (R13)")
+    func triggered() {
+        play(Setting(durability: .required), bites: [.without(.opening, "I3")]) { it in
+            it.born()
+            it.kill(it.a)
+            it.until("a promotion is triggered") { it in it.hosts.contains { $0.server?.isPromoting == true } }
+            let first = it.hosts.first { $0.server?.isPromoting == true } ?? it.b
+            let other = first === it.b ? it.c : it.b
+            it.cutOff(first)
+            it.sever(first, other)
+            it.until("it is out of recovery") { _ in first.server?.isPrimary == true }
+            it.revive(it.a)
+            it.sever(first, it.a)
+            it.until("another serves in a later term") { it in
+                it.term > 2 && it.leader !== first && it.leader.map(it.isOpen) ?? false
+            }
+            it.expect("the first never opened", first.server?.hasOpened != true)
+            it.heal()
+        }
+    }
+
+    @Test("a member whose rewind did not end counts for nobody (R6)")
+    func halfRewound() {
+        play(Setting(durability: .required)) { it in
+            it.born()
+            it.sever(it.a, it.b)
+            it.sever(it.a, it.c)
+            it.until("a has a tail") { it in
+                it.a.disk.folder.map { $0.flushed > it.world.oracle.chain.count + 2 } ?? false
+            }
+            it.crash(it.a)
+            it.until("a candidate is recorded") { $0.record.phase == .promoting }
+            it.join(it.a, it.b)
+            it.join(it.a, it.c)
+            it.until("a is half rewound") { $0.a.disk.folder?.isDamaged == true }
+            it.act { $0.killHost(it.a, Time.milliseconds(200)) }
+            let dead = it.leader === it.c ? it.c : it.b
+            let voted = it.record.rules.contains { $0.voters.contains { $0.name == it.a.name } }
+            it.kill(dead)
+            it.expect("a is a voter still", voted)
+            it.never("anybody is promoted by its answer", for: 12) { it in it.record.phase == .promoting }
+            it.revive(dead)
+            it.until("somebody serves") { it in it.term > 2 && it.leader.map(it.isOpen) ?? false }
+            it.heal()
+        }
+    }
+
+    @Test("a first primary of required opens when it has a voter, not before (R24)")
+    func birth() {
+        play(Setting(durability: .required), bites: [.without(.openingAtBirth, "I3")]) { it in
+            it.sever(it.a, it.b)
+            it.sever(it.a, it.c)
+            it.until("a is primary") { $0.a.server?.isPrimary == true }
+            it.never("it opens alone", for: 10) { $0.isOpen($0.a) }
+            it.join(it.a, it.b)
+            it.join(it.a, it.c)
+            it.born()
+            it.heal()
+        }
+    }
+
+    @Test("leaving k = 0 is in force when a checkpoint has proven it (R12)")
+    func leavingZero() {
+        play(Setting(durability: .preferred, standbys: 1)) { it in
+            it.born()
+            it.kill(it.b)
+            it.until("a is alone by its rule") { $0.record.newestRule.required == 0 && $0.record.rules.count == 1 }
+            it.revive(it.b)
+            it.until("commits wait for b again") { $0.record.rules.count == 1 && $0.voters == ["b"] }
+            it.kill(it.a)
+            it.until("b serves, with all of it") { $0.isOpenPrimary($0.b, since: 2) }
+            it.heal()
+        }
+    }
+
+    @Test("a record older than its agents decides nothing until a newer one is restored (R1)")
+    func oldRecord() {
+        play(Setting(durability: .required)) { it in
+            it.born()
+            let old = it.record
+            it.kill(it.a)
+            it.until("somebody serves in term 2") { it in it.term == 2 && it.leader.map(it.isOpen) ?? false }
+            it.pass(1)
+            it.stopControllers()
+            let newest = it.record
+            it.act { $0.store.record = old }
+            it.startController()
+            it.pass(1)
+            let written = it.script.records.count
+            it.never("anything is decided", for: 12) { $0.script.records.count > written || $0.term > 1 }
+            it.expect("it says why", it.wasExplained("the record is older than the cluster"))
+            it.stopControllers()
+            it.act { $0.store.record = newest }
+            it.startController()
+            it.heal()
+        }
+    }
+}
