@@ -67,6 +67,8 @@ extension PostgresAdapter {
             }
             // Most often its slot is there already: then nothing more is asked of a server that is being promoted.
             if try await isReceiving(session, within: .milliseconds(500)) { return .following }
+            // The startup process asks for a receiver only when replay is not paused (D81).
+            try await resumeReplay(session)
             do throws(WorkError) {
                 try await ensureOwnSlot(on: upstream.server, of: try member(), within: .seconds(2))
             } catch {

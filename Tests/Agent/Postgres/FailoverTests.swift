@@ -176,6 +176,8 @@ struct FailoverTests {
     private func rejoin(_ world: World) async throws {
         let (a, b, c) = (world.a, world.b, world.c)
         let upstream = b.upstream(world.identifier, 5)
+        // Paused by somebody, it would never ask for a receiver.
+        try await c.connect().query("SELECT pg_wal_replay_pause()", deadline: .seconds(2))
         let followed = await timed("following") {
             await c.adapter.follow(upstream, peers: [world.first, world.second])
         }
@@ -190,6 +192,15 @@ struct FailoverTests {
         #expect(await b.adapter.openClients() == .opened)
         let session = try await b.connect()
         try await session.query("INSERT INTO kept VALUES (2000)", deadline: .seconds(5))
+        guard case .cut(let end) = await c.adapter.cutReceiver(waitForReplay: false) else {
+            throw TimedOut(what: "a cut on the new timeline")
+        }
+        #expect(end.timeline.rawValue == 5)
+        #expect(await c.adapter.follow(upstream, peers: [world.first, world.second]) == .following)
+        // As every server that is not to start as primary it carries this, with which it cannot be recovered alone.
+        let signal = a.file("pgdata/standby.signal")
+        try Data().write(to: URL(fileURLWithPath: signal))
+        if geteuid() == 0 { try TestInstance.run("/bin/chown", ["postgres:postgres", signal]) }
         // Waits for the checkpoint that it needs, here begun at the same time.
         async let checkpoint = b.adapter.checkpoint()
         let rewound = await timed("rewinding a crashed primary") { await a.adapter.rewind(upstream) }
