@@ -94,7 +94,11 @@ public struct LeadershipMachine: Hashable, Sendable {
     }
 
     /// The moment by which it wants a tick.
-    public func wakeAt(after now: MonotonicInstant) -> MonotonicInstant { max(dueAt ?? now, now) }
+    public func wakeAt(after now: MonotonicInstant) -> MonotonicInstant {
+        // While an answer is awaited a tick changes nothing.
+        if pending != nil || isReading { return now + pause }
+        return max(dueAt ?? now, now)
+    }
 
     /// Takes an event and says what to do, in order.
     public mutating func handle(_ event: LeadershipEvent, at now: MonotonicInstant) -> [LeadershipAction] {

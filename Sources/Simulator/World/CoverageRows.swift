@@ -144,6 +144,7 @@ extension Coverage {
             rows += ["order: \(row.order), stale", "order: \(row.order), no launcher"]
         }
         rows += Explanation.Kind.allCases.filter { !unused.contains($0) }.map { "explains: \($0.rawValue)" }
+        rows += ["second word asked", "loss accepted", "loss happened"].map { "operator: \($0)" }
         return rows
     }()
 

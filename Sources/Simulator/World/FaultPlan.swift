@@ -34,8 +34,6 @@ struct FaultPlan {
         let chance = random.chance(500) ? 350 : 120
         kinds = Fault.allCases.filter { $0 != .membersLost && random.chance(chance) }
         if durability == .preferred, random.chance(600) { kinds.append(.membersLost) }
-        // Two leaders that both grant leases are two writers without names: R11 keeps them apart, not this world.
-        if durability == .async { kinds.removeAll { $0 == .twoControllers || $0 == .controllerFrozen } }
         if kinds.isEmpty { kinds = [.postmasterKilled] }
         if random.chance(600), !kinds.contains(.postmasterKilled) { kinds.append(.postmasterKilled) }
         spacing = random.number(Time.milliseconds(400)...Time.seconds(5))

@@ -1,3 +1,4 @@
+import ClusterDecision
 import ClusterModel
 
 /// I7: a healthy primary in sight of k voters is neither replaced nor demoted; and I5: no last copy is deleted.
@@ -22,7 +23,8 @@ extension World {
     var isHealthy: Bool {
         guard !network.isChaotic, !store.isDown, controllers.count == 1, let leader = controllers.first,
             store.record?.request == nil,
-            !leader.isFrozen, leader.actionsToLive == nil, let record = store.record, record.phase == .steady,
+            !leader.isFrozen, leader.actionsToLive == nil,
+            leader.leadership?.isCertain(at: leader.clock.local(now)) ?? true, let record = store.record, record.phase == .steady,
             let primary = record.primary.flatMap(host(of:)), let server = primary.server
         else { return false }
         guard isSeen(primary), server.isPrimary, server.answersQueries, server.gateIsOpen,

@@ -5,6 +5,8 @@ import InstanceDecision
 /// The stored record: what survives every controller.
 struct SimulatedStore {
     var record: ClusterRecord?
+    /// Who leads, where that is claimed.
+    var claim: LeadershipClaim?
     /// Neither read nor written.
     var isDown = false
 }
@@ -23,6 +25,9 @@ final class ControllerProcess {
     var actionsToLive: Int?
     var connections: [ControlConnection]
     var wakeAt: UInt64 = 0
+    /// Nil where everybody alive believes that he leads.
+    var leadership: LeadershipMachine?
+    var leadershipWakeAt: UInt64 = 0
     /// What each instance reported last, and when that came.
     var reports: [(report: InstanceReport, at: UInt64)?]
     /// Highest position that a primary reported to this life.
@@ -35,6 +40,9 @@ final class ControllerProcess {
         connections = Array(repeating: ControlConnection(), count: count)
         reports = Array(repeating: nil, count: count)
     }
+
+    /// Whether it serves agents and people.
+    var leads: Bool { leadership?.leads ?? true }
 }
 
 extension World {
@@ -47,15 +55,20 @@ extension World {
     func addController() {
         let process = ControllerProcess(
             number: nextNumber(),
-            machine: ClusterMachine(spec: toldSpec),
+            machine: newMachine(),
             clock: HostClock(offset: random.number(1...1 << 50), rate: 960 + UInt64(random.below(81))),
             count: hosts.count
         )
-        process.machine.weakness = weakness
         controllers.append(process)
         trace("controller \(process.number) starts")
-        load(process)
+        beginLeading(process)
         for host in hosts { connectSoon(host) }
+    }
+
+    func newMachine() -> ClusterMachine {
+        var machine = ClusterMachine(spec: toldSpec)
+        machine.weakness = weakness
+        return machine
     }
 
     /// The specification, as the controllers are told it.
@@ -72,7 +85,7 @@ extension World {
         controllers.removeAll { $0 === process }
         trace("controller \(process.number) is killed")
         // Whoever is left comes to lead, and reads the record anew.
-        if controllers.count == 1 { load(controllers[0]) }
+        if controllers.count == 1, controllers[0].leads { load(controllers[0]) }
         for host in hosts where host.leader === process {
             host.leader = nil
             connectSoon(host)
@@ -98,6 +111,7 @@ extension World {
     func tell(_ process: ControllerProcess, _ event: ClusterEvent) {
         guard process.isAlive else { return }
         if process.isFrozen { return process.deferred.append { $0.tell(process, event) } }
+        guard process.leads else { return }
         let moment = process.clock.local(now)
         let before = process.machine.record
         let actions = process.machine.handle(event, at: moment)
@@ -148,9 +162,7 @@ extension World {
             cover("explains: \(explanation.kind.rawValue)")
             script?.explanations.append(explanation)
             trace("controller: \(explanation)")
-        case .reply(let answer, let id):
-            script?.replies.append(answer)
-            trace("controller replies to \(id): \(answer.ending), \(answer.text)")
+        case .reply(let answer, let id): heard(answer, id)
         case .concluded(let summary): trace("controller concludes: \(summary.to) is primary of term \(summary.term)")
         }
     }
@@ -175,6 +187,7 @@ extension World {
             if world.breaks(.voterSwap), let before = world.store.record { record = record.withoutSwap(after: before) }
             if world.breaks(.oldRule) { record.rules = Array(record.rules.suffix(1)) }
             if !isDropped {
+                world.noteAcceptedLoss(world.store.record, record, process)
                 world.recordStored(record)
             }
             world.soon(100...3000) { world in
@@ -207,7 +220,7 @@ extension World {
         guard host.isOn, host.agent != nil else { return }
         if let process = host.leader, process.connections[host.index].isUp { return }
         guard host.isRunning, host.agent?.isFrozen == false, !network.isCutOff[host.index],
-            !network.isMute[host.index], let process = random.pick(controllers.filter { !$0.isFrozen })
+            !network.isMute[host.index], let process = random.pick(controllers.filter { !$0.isFrozen && $0.leads })
         else { return connectSoon(host) }
         host.leader = process
         process.connections[host.index] = ControlConnection(number: nextNumber(), isUp: true)

@@ -22,12 +22,18 @@ extension World {
     }
 
     private func randomCommand(_ chance: inout SplitMix64) -> ClusterCommand {
+        // A primary that is gone is what makes people accept a loss.
+        let kind = oldPrimaryIsOff && chance.chance(500) ? 5 : chance.below(10)
         let name = chance.pick(hosts)?.name
-        switch chance.below(10) {
+        switch kind {
         case 0: return .abandon
         case 1: return .pause(reason: "simulated")
         case 2, 3: return .resume
-        case 4, 5: if let name { return .promote(name, acceptsDataLoss: false, isDryRun: false) }
+        case 4: if let name { return .promote(name, acceptsDataLoss: false, isDryRun: false) }
+        case 5:
+            // Whoever vouches that the old primary is off has looked.
+            let isOff = oldPrimaryIsOff && chance.chance(800)
+            if let name { return .promote(name, acceptsDataLoss: true, oldPrimaryIsOff: isOff, isDryRun: false) }
         case 6: return .switchover(to: name, by: "nobody", isDryRun: true)
         case 7: return .switchover(to: nil, by: "an agent", isDryRun: false)
         default: break
@@ -36,11 +42,66 @@ extension World {
     }
 
     func command(_ command: ClusterCommand) {
-        guard let process = controllers.first else { return }
+        guard let process = controllers.first(where: \.leads) else { return }
         disturb(for: Time.seconds(2))
         let id = UInt64(nextNumber())
+        if case .promote(let name, acceptsDataLoss: true, _, isDryRun: false) = command { oracle.asked[id] = name }
         trace("OPERATOR asks \(id): \(command)")
         tell(process, .command(command, id: id))
+    }
+
+    /// No process of the recorded primary's server is left; without a grant none comes up as primary again.
+    private var oldPrimaryIsOff: Bool {
+        guard let host = store.record?.primary.flatMap(host(of:)) else { return false }
+        return host.server == nil && host.lingering.isEmpty
+    }
+
+    /// What came of an accepted loss; from a yes on the candidate must keep all of the promised that it holds now.
+    func heard(_ answer: CommandAnswer, _ id: UInt64) {
+        script?.replies.append(answer)
+        trace("controller replies to \(id): \(answer.ending), \(answer.text)")
+        guard let name = oracle.asked.removeValue(forKey: id), let host = host(of: name) else { return }
+        if answer.ending == .refused, answer.text.contains("--old-primary-is-off") { cover("operator: second word asked") }
+        guard answer.ending == .done, answer.text.contains("may be lost") else { return }
+        cover("operator: loss accepted")
+        oracle.kept[host.index] = host.disk.folder.map(promisedCount) ?? 0
+    }
+
+    /// A candidate is recorded: on an operator's word alone if those that answered do not satisfy every rule (R7, R19).
+    func noteAcceptedLoss(_ before: ClusterRecord?, _ record: ClusterRecord, _ process: ControllerProcess) {
+        guard let before, before.phase == .preparing, record.phase == .promoting, let request = before.request,
+            request.acceptsDataLoss, request.candidate == record.primary,
+            let candidate = record.primary.flatMap(host(of:))
+        else { return }
+        let answered = hosts.compactMap { host -> MemberID? in
+            guard let (report, at) = process.reports[host.index], now - at < Time.seconds(1),
+                process.connections[host.index].isUp, report.prepared?.term == record.term
+            else { return nil }
+            return report.state.incarnation.map { MemberID(name: host.name, incarnation: $0) }
+        }
+        let isOwn = before.primaryMember.map(answered.contains) ?? false
+        guard !isOwn, !before.rules.allSatisfy({ $0.isMet(by: answered) }) else { return }
+        trace("whatever '\(candidate.name)' lacks is given up knowingly")
+        oracle.accepted[record.term.rawValue] = candidate.index
+    }
+
+    /// Whether a person gave up what this primary of that term lacks, and it still has all that it had then.
+    func isGivenUp(_ host: Host, _ server: ServerProcesses) -> Bool {
+        guard oracle.accepted[server.term] == host.index else { return false }
+        let count = promisedCount(server.folder)
+        if count < min(oracle.kept[host.index] ?? 0, oracle.chain.count) { return false }
+        trace("\(oracle.chain.count - count) promised records are lost, as was accepted")
+        cover("operator: loss happened")
+        oracle.chain.removeLast(oracle.chain.count - count)
+        oracle.kept = [:]
+        return true
+    }
+
+    /// How much of what was promised is there.
+    private func promisedCount(_ folder: DataFolder) -> Int {
+        var common = min(oracle.chain.count, folder.flushed)
+        while common > 0, oracle.chain[common - 1].id != folder.records[common - 1].id { common -= 1 }
+        return common
     }
 
     /// Nobody comes to resume by himself.
