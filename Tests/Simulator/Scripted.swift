@@ -115,6 +115,10 @@ final class Scripted {
     func wasExplained(_ words: String) -> Bool { script.explanations.contains { $0.description.contains(words) } }
     func wasRefused(_ words: String) -> Bool { script.refusals.contains { $0.reason.contains(words) } }
 
+    func wasReplied(_ ending: CommandAnswer.Ending, _ words: String) -> Bool {
+        script.replies.contains { $0.ending == ending && $0.text.contains(words) }
+    }
+
     /// The latest order of that name to that host.
     func lastOrder(_ name: String, to host: Host, where isIt: (Order) -> Bool = { _ in true }) -> Order? {
         script.orders.last { $0.order.name == name && $0.host === host && isIt($0.order) }?.order

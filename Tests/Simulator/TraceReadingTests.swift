@@ -203,4 +203,28 @@ struct ReadingTraces {
             it.heal()
         }
     }
+
+    @Test("what a person gives up is lost, and nothing else; one writer is not for sale (R19, D33)")
+    func acceptedLoss() {
+        play(Setting(durability: .required)) { it in
+            it.born()
+            it.sever(it.a, it.b)
+            it.until("a commit on a and c alone") { $0.isPromised(on: [$0.a, $0.c]) }
+            it.kill(it.a, it.c)
+            it.pass(4)
+            it.ask(.promote(it.b.name, acceptsDataLoss: false, isDryRun: false))
+            it.pass(1)
+            it.expect("the price is named first", it.wasReplied(.refused, "--accept-data-loss"))
+            it.ask(.promote(it.b.name, acceptsDataLoss: true, isDryRun: false))
+            it.pass(1)
+            it.expect("then the old primary is asked about", it.wasReplied(.refused, "--old-primary-is-off"))
+            it.expect("nothing was begun", it.term == 1)
+            it.ask(.promote(it.b.name, acceptsDataLoss: true, oldPrimaryIsOff: true, isDryRun: false))
+            let promised = it.world.oracle.chain.count
+            it.until("b is primary") { $0.b.server?.isPrimary == true }
+            it.expect("what only the others had is given up", it.world.oracle.chain.count < promised)
+            it.heal()
+            it.expect("b is in office still", it.leader === it.b)
+        }
+    }
 }

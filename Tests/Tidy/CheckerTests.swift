@@ -239,7 +239,7 @@ struct CheckerTests {
         #expect(try OrderCheck.check([file(text)]).findings.isEmpty)
     }
 
-    @Test("a dead link and an unknown rule are reported")
+    @Test("a dead link, an unknown rule and a test that does not exist are reported")
     func documents() throws {
         let text = "[a](docs/nowhere.md) [b](https://example.org/x) [c](Tests)\nsee R2 and R" + "99\n"
         let document = SourceFile(path: "FORGED.md", text: text)
@@ -248,6 +248,10 @@ struct CheckerTests {
         let safety = SourceFile(path: DocumentCheck.safetyPath, text: "### R2 Lease\n")
         let citations = try DocumentCheck.citations([document], safety: safety)
         #expect(citations.read == 2 && citations.findings.count == 1)
+        let table = SourceFile(path: DocumentCheck.tracesPath, text: "| C1 | “it holds”, “it fails” |")
+        let tests = [SourceFile(path: "Tests/A.swift", text: "@Test(\"it holds (R7)\")")]
+        let traces = try DocumentCheck.traces(table, tests: tests)
+        #expect(traces.read == 2 && traces.findings.count == 1)
     }
 
     @Test("a rule without a row in the table of what is built is reported")

@@ -3,6 +3,7 @@ import Foundation
 /// Checks on the Markdown documents.
 enum DocumentCheck {
     static let safetyPath = "docs/internals/safety.md"
+    static let tracesPath = "docs/internals/traces.md"
 
     /// Checks that each relative link names an existing file; counts the links.
     static func links(_ documents: [SourceFile]) throws -> Outcome {
@@ -56,6 +57,22 @@ enum DocumentCheck {
             if !safety.lines.contains(where: { $0.hasPrefix("| R\(number) | ") && $0.split(separator: "|").count == 4 })
             {
                 outcome.report(safety, index, "R\(number) has no row `| R\(number) | state | where | how tested |`")
+            }
+        }
+        return outcome
+    }
+
+    /// Checks that each test named “so” in the document of traces exists; counts the names.
+    static func traces(_ document: SourceFile, tests: [SourceFile]) throws -> Outcome {
+        var outcome = Outcome()
+        let text = tests.flatMap(\.lines).joined(separator: "\n")
+        for (index, line) in document.lines.enumerated() {
+            for part in line.split(separator: "“").dropFirst() {
+                guard let name = part.split(separator: "”").first else { continue }
+                outcome.read += 1
+                if !text.contains("\"" + name) {
+                    outcome.report(document, index, "names the test “\(name)”, which does not exist")
+                }
             }
         }
         return outcome

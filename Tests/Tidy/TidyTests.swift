@@ -98,6 +98,12 @@ struct TidyTests {
         #expect(outcome.read == 24)
     }
 
+    @Test("the tests that play the traces exist")
+    func traces() throws {
+        let traces = try #require(try documents().first { $0.path == DocumentCheck.tracesPath })
+        expectClean(try DocumentCheck.traces(traces, tests: try testSources()))
+    }
+
     private func documents() throws -> [SourceFile] {
         try Repository.files(under: "docs", endings: [".md"])
             + ["README.md", "ARCHITECTURE.md", "STYLE.md", "CHANGELOG.md", "CONTRIBUTING.md"].map { name in

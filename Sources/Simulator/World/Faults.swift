@@ -175,11 +175,9 @@ extension World {
     // MARK: People
 
     func promoteByHand(_ host: Host) -> Bool {
-        // What it holds is given up afterwards: done beside a failover, it may be one copy too many. And a timeline taken
-        // by hand just when the record assigns the same one keeps a candidate from its office.
-        guard isHealthy, canLose(host), let primary = store.record?.primary, primary != host.name,
-            self.host(of: primary)?.server?.isPrimary == true
-        else { return false }
+        // What it holds is given up afterwards, so that others must be enough; whether the primary still runs is not
+        // asked: the record may be about to assign the very timeline that is taken here.
+        guard canLose(host), let primary = store.record?.primary, primary != host.name else { return false }
         guard let server = host.server, server.mode == .standby, server.answersQueries else { return false }
         server.isPromoting = true
         soon(20_000...80_000) { $0.endRecovery(host, server) }
