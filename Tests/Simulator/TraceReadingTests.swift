@@ -56,7 +56,7 @@ struct ReadingTraces {
 
     @Test("a timeline taken by hand outranks nobody (D8)")
     func takenByHand() {
-        play(Setting(durability: .required), bites: [.without(.unknownTimelines, "I3")], seeds: 1...8) { it in
+        play(Setting(durability: .required), seeds: 1...4) { it in
             it.born()
             it.act { $0.stopAgent(it.c) }
             it.sever(it.a, it.c)
@@ -79,6 +79,97 @@ struct ReadingTraces {
             it.joinAll()
             it.revive(it.a)
             it.until("somebody serves") { it in it.term > 1 && it.leader.map(it.isOpen) ?? false }
+            it.heal()
+        }
+    }
+
+    @Test("a timeline taken by hand with the number that is assigned next counts for nobody (D82)")
+    func numberTakenByHand() {
+        play(Setting(durability: .required), seeds: 1...6) { it in
+            it.born()
+            it.act { $0.stopAgent(it.c) }
+            it.sever(it.a, it.c)
+            it.sever(it.b, it.c)
+            it.act { world in if let server = it.c.server { world.endRecovery(it.c, server) } }
+            it.until("c is out of recovery on timeline 2") { $0.c.server?.isPrimary == true }
+            it.crash(it.a)
+            it.until("another serves on timeline 2") { it in
+                it.term == 2 && it.leader.map(it.isOpen) ?? false && it.world.oracle.chain.last?.timeline == 2
+            }
+            let dead = it.leader === it.a ? it.a : it.b
+            let heir = it.leader === it.a ? it.b : it.a
+            it.until("the other holds its commits") { $0.isPromised(on: [dead, heir]) }
+            it.script.holds = { order, host in order.name == "prepare" && host === heir }
+            it.crash(dead)
+            it.until("a term begins") { $0.record.phase == .preparing }
+            it.kill(dead)
+            it.pass(2)
+            it.kill(it.c)
+            it.joinAll()
+            it.revive(it.c)
+            it.pass(2)
+            it.script.holds = { _, _ in false }
+            it.until("somebody serves") { it in it.term > 2 && it.leader.map(it.isOpen) ?? false }
+            it.expect("it is not c", it.leader !== it.c)
+            it.heal()
+        }
+    }
+
+    @Test("an agent that slept does not call the heartbeats missing that it did not write (D83)")
+    func sleptThroughHeartbeats() {
+        var timings = Timings()
+        timings.leaseDuration = .seconds(20)
+        timings.hangTimeout = .seconds(5)
+        play(Setting(durability: .required, timings: timings)) { it in
+            it.born()
+            it.act { $0.freezeAgent(it.a, Time.seconds(9)) }
+            it.never("a is replaced", for: 20) { $0.term > 1 }
+            it.heal()
+        }
+    }
+
+    @Test(
+        "a primary that hangs is replaced: its disk, its postmaster, or its stop that does not end (R9)",
+        arguments: ["heartbeats are not flushed", "takes no new connections", "told to stop and does not end"]
+    )
+    func hangs(words: String) {
+        var timings = Timings()
+        timings.hangTimeout = .seconds(5)
+        play(Setting(durability: .required, timings: timings)) { it in
+            it.born()
+            it.act { _ in it.a.hungUntil = .max }
+            switch words.prefix(4) {
+            case "hear": it.hang(it.a)
+            case "take": it.act { $0.freezePostmaster(it.a, Time.seconds(60)) }
+            default:
+                it.ask(.switchover(to: it.b.name, by: "an operator", isDryRun: false))
+                it.until("a shuts down") { $0.a.server?.isShuttingDown == true }
+                it.hang(it.a)
+            }
+            it.until("another serves", within: 30) { it in
+                it.leader !== it.a && it.term > 1 && it.leader.map(it.isOpen) ?? false
+            }
+            it.expect("and that is why", it.wasExplained(words))
+            it.heal()
+        }
+    }
+
+    @Test(
+        "a promotion by hand beside an ordered one, on the same number, ends in one primary",
+        arguments: [true, false]
+    )
+    func handBesideOrder(isCandidate: Bool) {
+        play(Setting(durability: .required), seeds: 1...6) { it in
+            it.born()
+            it.kill(it.a)
+            it.until("a candidate is recorded") { $0.record.phase == .promoting }
+            let candidate = it.leader === it.c ? it.c : it.b
+            let other = candidate === it.b ? it.c : it.b
+            it.act { world in
+                let host = isCandidate ? candidate : other
+                if let server = host.server { world.endRecovery(host, server) }
+            }
+            it.pass(5)
             it.heal()
         }
     }

@@ -131,7 +131,10 @@ extension InstanceMachine {
             persist { $0.role = .standby }
             start(.standby(.nobody), peers: [])
         case .standby:
-            if phase == .down { start(.standby(.nobody), peers: []) } else { cut() }
+            guard phase == .down else { return cut() }
+            // What ran as primary without an order could bear the number of a timeline that was assigned since (D82).
+            guard isKnownStandby() else { return }
+            start(.standby(.nobody), peers: [])
         }
     }
 

@@ -132,6 +132,10 @@ public struct InstanceMachine: Hashable, Sendable {
     var stopDeadline: MonotonicInstant?
     var failures = 0
 
+    /// When anything was last handled, and when a long pause since then ended: this agent itself stood still.
+    var handledAt: MonotonicInstant?
+    var wokeAt: MonotonicInstant?
+
     var lastID: UInt64 = 0
     var lastSequence: UInt64 = 0
     /// Set by the simulator alone, to prove that a rule is needed.
@@ -149,6 +153,8 @@ public struct InstanceMachine: Hashable, Sendable {
     public mutating func handle(_ event: InstanceEvent, at now: MonotonicInstant) -> [InstanceAction] {
         actions = []
         let before = outline
+        if let handledAt, now - handledAt > configuration.timings.reportInterval * 2 { wokeAt = now }
+        handledAt = now
         switch event {
         case .attached(let found, let directory, let matches, let server):
             attached(found, directory, matches, server, now)
@@ -189,6 +195,7 @@ public struct InstanceMachine: Hashable, Sendable {
     package mutating func forgetStory() {
         if work == nil, !isStarting { lastID = 0 }
         lastSequence = 0
+        (handledAt, wokeAt) = (nil, nil)
         isReady = nil
         if phase == .up { downSince = nil }
     }

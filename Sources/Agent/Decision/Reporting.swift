@@ -11,6 +11,7 @@ extension InstanceMachine {
             server: serverState
         )
         report.status = status
+        report.status?.heartbeatAge = heartbeatAge
         report.statusAge = statusAt.map { now - $0 } ?? .zero
         report.stoppedTimeline = stopped?.timeline
         report.prepared = prepared
@@ -25,6 +26,12 @@ extension InstanceMachine {
         report.isReady = isReady
         report.fault = fault
         return report
+    }
+
+    /// Beats that this agent slept through are not missing (D83).
+    private var heartbeatAge: Duration? {
+        guard let age = status?.heartbeatAge, let statusAt, let wokeAt else { return status?.heartbeatAge }
+        return statusAt < wokeAt ? nil : min(age, statusAt - wokeAt)
     }
 
     var serverState: ServerState {

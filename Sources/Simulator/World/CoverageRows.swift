@@ -144,9 +144,15 @@ extension Coverage {
             rows += ["order: \(row.order), stale", "order: \(row.order), no launcher"]
         }
         rows += Explanation.Kind.allCases.filter { !unused.contains($0) }.map { "explains: \($0.rawValue)" }
+        rows += hangs.map { "hang: \($0.way)" }
         rows += ["second word asked", "loss accepted", "loss happened"].map { "operator: \($0)" }
         return rows
     }()
+
+    /// How a primary hangs, and what is said of it then.
+    static let hangs: [(way: String, words: String)] = [
+        ("disk", "heartbeats are not flushed"), ("postmaster", "takes no new connections"),
+    ]
 
     /// Every fault there is.
     public static let expectedFaults: [String] = Fault.allCases.map(\.rawValue) + ["storeAnswerLost"]

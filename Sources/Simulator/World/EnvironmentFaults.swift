@@ -78,6 +78,7 @@ extension World {
             after(span) { _ in host.disk.isFull = false }
         case .diskHangs:
             host.disk.isHung = true
+            host.hungUntil = max(host.hungUntil, now + span + Time.seconds(3))
             after(span) { _ in host.disk.isHung = false }
         case .fsyncLies:
             // Harmless until the power goes; then what the disk held back is gone.

@@ -2,7 +2,8 @@ import ClusterModel
 
 /// What can go wrong in the world.
 enum Fault: String, CaseIterable {
-    case postmasterKilled, serverFrozen, agentKilled, agentKilledBetweenActions, agentFrozen, launcherKilled
+    case postmasterKilled, postmasterFrozen, serverFrozen
+    case agentKilled, agentKilledBetweenActions, agentFrozen, launcherKilled
     case hostKilled, hostPaused, allHostsKilled
     case controllerKilled, controllerKilledBetweenActions, controllerFrozen, twoControllers, storeDown
     case controllerCutOff, reportsLost, serversSevered, oneWayPartition, hostIsolated, networkChaos

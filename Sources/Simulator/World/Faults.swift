@@ -30,6 +30,7 @@ extension World {
     private func injected(_ kind: Fault, _ victim: Host, _ span: UInt64) -> Bool {
         switch kind {
         case .postmasterKilled: killPostmaster(victim)
+        case .postmasterFrozen: freezePostmaster(victim, span)
         case .serverFrozen: freezeServer(victim, span)
         case .agentKilled: killAgent(victim, span / 4)
         case .agentKilledBetweenActions: victim.agent?.actionsToLive = random.below(12)
@@ -68,11 +69,18 @@ extension World {
         guard let server = host.server, !server.isFrozen else { return }
         server.isFrozen = true
         after(span) { world in
-            guard !server.isGone, server.isFrozen else { return }
+            guard !server.isGone, server.isFrozen, !server.isDoomed else { return }
             server.isFrozen = false
             world.trace("[\(host.name)] the server wakes")
             world.settleCommits(host, server)
         }
+    }
+
+    func freezePostmaster(_ host: Host, _ span: UInt64) {
+        guard let server = host.server, !server.postmasterIsFrozen else { return }
+        server.postmasterIsFrozen = true
+        host.hungUntil = max(host.hungUntil, now + span + Time.seconds(3))
+        after(span) { _ in server.postmasterIsFrozen = false }
     }
 
     private func killAgent(_ host: Host, _ span: UInt64) {

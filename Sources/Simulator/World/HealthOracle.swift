@@ -24,10 +24,11 @@ extension World {
         guard !network.isChaotic, !store.isDown, controllers.count == 1, let leader = controllers.first,
             store.record?.request == nil,
             !leader.isFrozen, leader.actionsToLive == nil,
-            leader.leadership?.isCertain(at: leader.clock.local(now)) ?? true, let record = store.record, record.phase == .steady,
+            leader.leadership?.isCertain(at: leader.clock.local(now)) ?? true, let record = store.record,
+            record.phase == .steady,
             let primary = record.primary.flatMap(host(of:)), let server = primary.server
         else { return false }
-        guard isSeen(primary), server.isPrimary, server.answersQueries, server.gateIsOpen,
+        guard isSeen(primary), server.isPrimary, server.takesConnections, server.gateIsOpen,
             server.term == record.term.rawValue
         else { return false }
         return record.rules.allSatisfy { rule in
@@ -62,6 +63,8 @@ extension World {
             // What people ask for needs no loss.
             before.request == nil, record.request == nil, let primary = before.primary.flatMap(host(of:))
         else { return }
+        // What its own agent says against it needs no other witness.
+        if now < primary.hungUntil { return }
         if let last = process.reports[primary.index]?.report {
             let isGivenUp =
                 !last.state.isPrimaryInOffice || last.state.incarnation != before.primaryIncarnation

@@ -25,7 +25,10 @@ extension World {
             if !host.isOn { powerOn(host) }
             if host.isPaused { wake(host) }
             if !host.launcherIsAlive { restartLauncher(host) }
-            if let server = host.server { server.isFrozen = false }
+            if let server = host.server {
+                server.isFrozen = server.isDoomed
+                server.postmasterIsFrozen = false
+            }
             if let agent = host.agent {
                 agent.actionsToLive = nil
                 agent.failsNextPersist = false

@@ -232,6 +232,7 @@ extension World {
             beat(host)
         }
         guard let server = host.server, !server.isGone else { return }
+        if isRegular { askReadiness(host, agent, server) }
         guard server.answersQueries else {
             if isRegular || agent.polls % 10 == 0 {
                 later(host, agent, 200_000...300_000) { $0.give(.event(.unobserved), host, agent) }
@@ -240,6 +241,23 @@ extension World {
         }
         let seen = status(of: host, server)
         later(host, agent, 300...3000) { $0.give(.event(.observed(seen)), host, agent) }
+    }
+}
+
+extension World {
+    /// What `pg_isready` says, which asks the postmaster.
+    private func askReadiness(_ host: Host, _ agent: AgentProcess, _ server: ServerProcesses) {
+        let isMute = server.isStill || server.postmasterIsDead
+        let code = isMute ? 2 : server.mode == .starting ? 1 : 0
+        later(host, agent, isMute ? 2_000_000...2_100_000 : 1000...20_000) {
+            $0.give(.event(.readiness(code)), host, agent)
+        }
+    }
+
+    /// Which way of hanging made a controller replace a primary.
+    func coverHang(_ explanation: Explanation) {
+        guard explanation.kind == .evidence else { return }
+        for (way, words) in Coverage.hangs where explanation.text.contains(words) { cover("hang: \(way)") }
     }
 }
 

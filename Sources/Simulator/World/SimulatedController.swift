@@ -161,6 +161,7 @@ extension World {
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
             cover("explains: \(explanation.kind.rawValue)")
             script?.explanations.append(explanation)
+            coverHang(explanation)
             trace("controller: \(explanation)")
         case .reply(let answer, let id): heard(answer, id)
         case .concluded(let summary): trace("controller concludes: \(summary.to) is primary of term \(summary.term)")

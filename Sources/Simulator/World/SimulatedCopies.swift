@@ -89,7 +89,7 @@ extension World {
     /// A running primary that can be copied from.
     private func source(_ upstream: Upstream, for host: Host) -> DataFolder? {
         guard let index = hostIndex(of: upstream.server), network.reaches(index, host.index) else { return nil }
-        guard hosts[index].isRunning, let server = hosts[index].server, server.isPrimary, server.answersQueries,
+        guard hosts[index].isRunning, let server = hosts[index].server, server.isPrimary, server.takesConnections,
             server.folder.systemIdentifier == upstream.systemIdentifier
         else { return nil }
         return server.folder

@@ -29,6 +29,10 @@ final class ServerProcesses {
     var folder: DataFolder
     var mode = Mode.starting
     var isFrozen = false
+    /// Sessions and senders go on; nobody new is let in, and nothing is shut down.
+    var postmasterIsFrozen = false
+    /// Killed while its disk hangs: it does nothing any more, and is not gone before the disk is back.
+    var isDoomed = false
     /// The postmaster is gone; its backends are not, yet.
     var postmasterIsDead = false
     var isPromoting = false
@@ -68,6 +72,9 @@ final class ServerProcesses {
     var isPrimary: Bool { mode == .primary }
     /// Promoted, or being promoted, by hand.
     var isUnordered: Bool { (isPromoting || isPrimary) && orderedTerm == 0 && term == 0 }
+    /// Nothing but SIGKILL ends it.
+    var isStill: Bool { isFrozen || postmasterIsFrozen }
+    var takesConnections: Bool { answersQueries && !postmasterIsFrozen }
     var answersQueries: Bool { mode != .starting && !isFrozen && !postmasterIsDead && !isGone && !isShuttingDown }
 }
 
@@ -156,6 +163,8 @@ final class AgentProcess {
     var wakeAt: UInt64?
     var nextPoll: UInt64 = 0
     var polls = 0
+    /// When a heartbeat of this agent was last flushed; from the first on.
+    var beatenAt: UInt64?
 
     init(number: Int, machine: InstanceMachine) {
         self.number = number
@@ -181,6 +190,8 @@ final class Host {
     /// Number of the launcher's life.
     var launcherNumber = 0
     var leaseEnd: MonotonicInstant?
+    /// Until when it may be seen to hang.
+    var hungUntil: UInt64 = 0
     var server: ServerProcesses?
     /// How often a start was asked for.
     var starts = 0

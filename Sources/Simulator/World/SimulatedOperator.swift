@@ -61,7 +61,9 @@ extension World {
         script?.replies.append(answer)
         trace("controller replies to \(id): \(answer.ending), \(answer.text)")
         guard let name = oracle.asked.removeValue(forKey: id), let host = host(of: name) else { return }
-        if answer.ending == .refused, answer.text.contains("--old-primary-is-off") { cover("operator: second word asked") }
+        if answer.ending == .refused, answer.text.contains("--old-primary-is-off") {
+            cover("operator: second word asked")
+        }
         guard answer.ending == .done, answer.text.contains("may be lost") else { return }
         cover("operator: loss accepted")
         oracle.kept[host.index] = host.disk.folder.map(promisedCount) ?? 0

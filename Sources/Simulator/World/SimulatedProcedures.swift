@@ -212,7 +212,7 @@ extension World {
 
     func applyRules(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ work: RulesWork) {
         later(host, agent, id, 500...5000) { world in
-            guard let server = host.server, server.isPrimary, server.answersQueries else {
+            guard let server = host.server, server.isPrimary, server.takesConnections else {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
             server.folder.names = work.synchronousNames
@@ -225,7 +225,7 @@ extension World {
             }
             let slowest: ClosedRange<UInt64> = work.leavesZero ? 40_000...200_000 : 31_000...90_000
             world.later(host, agent, id, slowest) { world in
-                guard host.server === server, server.answersQueries else {
+                guard host.server === server, server.takesConnections else {
                     return world.complete(id, .failed("the server does not answer"), host, agent)
                 }
                 world.complete(id, .rulesApplied(barrier: LSN(rawValue: server.folder.insertEnd)), host, agent)
@@ -235,7 +235,7 @@ extension World {
 
     func openClients(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
         later(host, agent, id, 1000...10_000) { world in
-            guard let server = host.server, server.isPrimary, server.answersQueries else {
+            guard let server = host.server, server.isPrimary, server.takesConnections else {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
             world.openGate(host, server)
@@ -254,7 +254,7 @@ extension World {
 
     func checkpointFirst(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
         later(host, agent, id, 30_000...1_000_000) { world in
-            guard let server = host.server, server.isPrimary, server.answersQueries else {
+            guard let server = host.server, server.isPrimary, server.takesConnections else {
                 return world.complete(id, .failed("the server does not answer"), host, agent)
             }
             server.folder.isCheckpointed = true

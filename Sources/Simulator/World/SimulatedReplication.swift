@@ -17,7 +17,7 @@ extension World {
             return
         }
         let source = hosts[index]
-        guard source.isRunning, let sender = source.server, sender.answersQueries, network.reaches(index, host.index)
+        guard source.isRunning, let sender = source.server, sender.takesConnections, network.reaches(index, host.index)
         else {
             return
         }
@@ -187,7 +187,7 @@ extension World {
 
     func commit(_ host: Host, _ server: ServerProcesses) {
         guard server.isPrimary, !server.isGone, !server.isFrozen else { return }
-        if server.gateIsOpen && !server.postmasterIsDead { server.hasSessions = true }
+        if server.gateIsOpen && !server.postmasterIsDead && !server.postmasterIsFrozen { server.hasSessions = true }
         guard server.hasSessions, server.gateIsOpen || server.postmasterIsDead else { return }
         let index = append(server)
         soon(200...2000) { world in
@@ -222,6 +222,7 @@ extension World {
     func beat(_ host: Host) {
         guard let server = host.server, server.isPrimary, server.answersQueries else { return }
         let index = append(server)
+        host.agent?.beatenAt = host.agent?.beatenAt ?? now
         if let agent = host.agent {
             let begunAt = local(host)
             let end = server.folder.records[index].end
@@ -231,7 +232,7 @@ extension World {
         }
         soon(200...2000) { world in
             guard !server.isGone, !server.isFrozen, host.isRunning else { return }
-            _ = world.flush(host, server, through: index)
+            if world.flush(host, server, through: index) { host.agent?.beatenAt = world.now }
         }
     }
 

@@ -27,7 +27,9 @@ extension World {
     ) {
         on(host) { world in
             guard host.server === server else { return }
-            if server.isFrozen { return world.soon(20_000...60_000) { $0.finishStart(host, server, done) } }
+            if server.isFrozen || server.postmasterIsFrozen {
+                return world.soon(20_000...60_000) { $0.finishStart(host, server, done) }
+            }
             world.comeUp(host, server)
             done(world, server)
         }
@@ -65,6 +67,7 @@ extension World {
         disturb()
         trace("[\(host.name)] the server is down: \(why)")
         server.isGone = true
+        host.agent?.beatenAt = nil
         server.pending = []
         if host.server === server { host.server = nil }
         host.lingering.removeAll { $0 === server }
@@ -138,15 +141,15 @@ extension World {
             return tellServerDown(host)
         }
         switch mode {
-        case .kill: soon(1000...10_000) { $0.endServer(host, server, "every process was killed") }
+        case .kill: soon(1000...10_000) { $0.kill(host, server, "every process was killed") }
         case .immediate:
             // SIGQUIT does nothing to a stopped process.
             soon(8_000...60_000) { world in
-                world.on(host) { if !server.isFrozen { $0.endServer(host, server, "immediate shutdown") } }
+                world.on(host) { if !server.isStill { $0.endServer(host, server, "immediate shutdown") } }
             }
         case .fast:
             soon(5_000...80_000) { world in
-                world.on(host) { world in if !server.isFrozen { world.shutDown(host, server) } }
+                world.on(host) { world in if !server.isStill { world.shutDown(host, server) } }
             }
         }
     }
@@ -160,7 +163,7 @@ extension World {
         server.pending = []
         soon(20_000...400_000) { world in
             world.on(host) { world in
-                guard !server.isGone, !server.isFrozen else { return }
+                guard !server.isGone, !server.isFrozen, !host.disk.isHung else { return }
                 let folder = server.folder
                 if server.isPrimary {
                     folder.records.append(world.newRecord(timeline: folder.timeline, after: folder.insertEnd))
@@ -184,6 +187,15 @@ extension World {
         }
     }
 
+    /// A process that waits for its disk cannot be ended, and does nothing either.
+    private func kill(_ host: Host, _ server: ServerProcesses, _ why: String) {
+        guard !server.isGone, host.isOn else { return }
+        guard host.disk.isHung else { return endServer(host, server, why) }
+        server.isFrozen = true
+        server.isDoomed = true
+        soon(50_000...200_000) { $0.kill(host, server, why) }
+    }
+
     /// The launcher's own timer, on the machine's clock (R21).
     func armLease(_ host: Host, _ end: MonotonicInstant) {
         host.leaseEnd = end
@@ -205,7 +217,7 @@ extension World {
         guard let server = host.server else { return }
         trace("[\(host.name)] the lease ends: the launcher kills the server")
         host.leaseEnd = nil
-        endServer(host, server, "the lease ended")
+        kill(host, server, "the lease ended")
     }
 
     // MARK: Promotion
@@ -213,7 +225,7 @@ extension World {
     /// PostgreSQL's own part: independent of the agent from the trigger on.
     func endRecovery(_ host: Host, _ server: ServerProcesses) {
         guard !server.isGone, host.server === server, server.mode == .standby else { return }
-        guard host.isRunning, !server.isFrozen else {
+        guard host.isRunning, !server.isStill else {
             return soon(50_000...100_000) { $0.endRecovery(host, server) }
         }
         // All of the WAL is replayed first.
@@ -267,6 +279,7 @@ extension World {
         seen.clientsAdmitted = server.gateIsOpen
         seen.synchronousNames = folder.names
         seen.serverVersion = 150_018
+        if server.isPrimary { seen.heartbeatAge = host.agent?.beatenAt.map { .nanoseconds(Int64(now - $0)) } }
         if let link = server.receiver, link.receiverIsAlive {
             seen.receiver = ReceiverStatus(
                 status: "streaming",

@@ -54,6 +54,7 @@ final class World {
         let usualLease = random.chance(600) ? 3 : 2 + random.below(isAsync ? 6 : 19)
         var timings = Timings()
         timings.leaseDuration = .seconds(focus == nil ? usualLease : focus?.leaseSeconds ?? 3)
+        if options.seed.isMultiple(of: 2) { timings.hangTimeout = .seconds(5) }
         if focus?.isImpatient ?? random.chance(300) { timings.rebuildAfter = .seconds(5) }
         var spec = World.makeSpec(count: count, options, setting?.timings ?? timings)
         if let setting { spec.synchronousStandbys = setting.synchronousStandbys }
