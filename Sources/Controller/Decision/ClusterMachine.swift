@@ -308,9 +308,7 @@ public struct ClusterMachine: Hashable, Sendable {
     // MARK: Answers and leases (R2)
 
     /// Whether its leadership can be shown to be current on its own clock (R11).
-    func leadsCertainly(_ now: MonotonicInstant) -> Bool {
-        leadsUntil.map { now < $0 } ?? true || weakness == .uncertainLeader
-    }
+    func leadsCertainly(_ now: MonotonicInstant) -> Bool { leadsUntil.map { now < $0 } ?? true }
 
     private mutating func answer(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
         // No answer is better than one without a lease: that would say that a leader means to withhold it (R10). Nor

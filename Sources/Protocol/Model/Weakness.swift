@@ -20,8 +20,6 @@ package enum Weakness: String, Hashable, Sendable, CaseIterable {
     case evidenceOfOne
     /// A controller that comes anew takes no lease for alive (R11, `async`).
     case forgottenLease
-    /// A controller acts though its leadership may have passed on (R11).
-    case uncertainLeader
     /// A standby gives up its incarnation before its new copy is complete (R14, D9).
     case earlyDiscard
     /// A standby follows without having been cut and judged (R14).

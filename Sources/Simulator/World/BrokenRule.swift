@@ -51,8 +51,6 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case evidenceOfOne = "R9"
     /// A new controller takes no lease for alive.
     case forgottenLease = "R11"
-    /// A controller grants and writes though its leadership may have passed on.
-    case uncertainLeader = "R11-certain"
     /// A change records the new rule without the old one beside it.
     case oldRule = "R12"
     /// A change ends without the primary's confirmation.
@@ -104,7 +102,6 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .behindIneligible: "the best of those that may be promoted is, whatever the others hold"
         case .evidenceOfOne: "standbys that still receive are not asked"
         case .forgottenLease: "a new controller takes no lease for alive"
-        case .uncertainLeader: "a controller grants and writes though its leadership may have passed on"
         case .oldRule: "a change records the new rule without the old one beside it"
         case .changeUnconfirmed: "a change ends without the primary's confirmation"
         case .changeWithoutBarrier: "a change ends before voters have flushed past the barrier"
@@ -133,7 +130,6 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .behindIneligible: .behindIneligible
         case .evidenceOfOne: .evidenceOfOne
         case .forgottenLease: .forgottenLease
-        case .uncertainLeader: .uncertainLeader
         case .changeUnconfirmed: .changeUnconfirmed
         case .changeWithoutBarrier: .changeWithoutBarrier
         case .unjudgedFollower: .unjudgedFollower
@@ -202,8 +198,6 @@ extension BrokenRule {
         case .evidenceOfOne:
             Focus(faults: [.serversSevered, .controllerCutOff, .controllerCutOff, .oneWayPartition])
         case .forgottenLease: Focus(faults: [.controllerKilled, .hostIsolated, .controllerCutOff], durability: .async)
-        case .uncertainLeader:
-            Focus(faults: [.controllerFrozen, .twoControllers, .hostIsolated, .controllerCutOff], durability: .async)
         case .oldRule, .changeUnconfirmed, .changeWithoutBarrier:
             Focus(
                 faults: [

@@ -68,6 +68,7 @@ extension World {
     func freezeServer(_ host: Host, _ span: UInt64) {
         guard let server = host.server, !server.isFrozen else { return }
         server.isFrozen = true
+        host.hungUntil = max(host.hungUntil, now + span + Time.seconds(3))
         after(span) { world in
             guard !server.isGone, server.isFrozen, !server.isDoomed else { return }
             server.isFrozen = false

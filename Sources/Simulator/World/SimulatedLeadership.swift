@@ -5,9 +5,7 @@ import ClusterModel
 ///
 /// In the other modes every controller alive believes that it leads, which is harder on the protocol.
 extension World {
-    var hasClaims: Bool {
-        options.durability == .async && (options.brokenRule == nil || options.brokenRule == .uncertainLeader)
-    }
+    var hasClaims: Bool { options.durability == .async && options.brokenRule == nil }
 
     func beginLeading(_ process: ControllerProcess) {
         guard hasClaims else { return load(process) }
