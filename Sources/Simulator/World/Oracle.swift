@@ -15,8 +15,6 @@ struct Oracle {
     var asked: [UInt64: InstanceName] = [:]
     /// How much of what was promised each host had when its promotion was agreed to, a loss being accepted.
     var kept: [Int: Int] = [:]
-    /// For each term whose candidate was taken on an operator's word alone: which host that is.
-    var accepted: [UInt64: Int] = [:]
     /// When a volume was lost last: what it had confirmed may be shown for a moment yet.
     var volumeLostAt: UInt64?
     /// Until when something is known to be wrong.
@@ -87,7 +85,6 @@ extension World {
         oracle.failovers += 1
         // One that woke after its successor opened cannot acknowledge: nobody is left to wait for.
         guard server.term >= oracle.highestTerm, !holdsPromises(server.folder) else { return }
-        if isGivenUp(host, server) { return }
         if options.durability.isSynchronous {
             return violate(
                 "I3",

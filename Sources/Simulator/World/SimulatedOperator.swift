@@ -70,6 +70,8 @@ extension World {
     }
 
     /// A candidate is recorded: on an operator's word alone if those that answered do not satisfy every rule (R7, R19).
+    ///
+    /// From this write on it is the recorded primary, and what it lacks is given up.
     func noteAcceptedLoss(_ before: ClusterRecord?, _ record: ClusterRecord, _ process: ControllerProcess) {
         guard let before, before.phase == .preparing, record.phase == .promoting, let request = before.request,
             request.acceptsDataLoss, request.candidate == record.primary,
@@ -83,20 +85,16 @@ extension World {
         }
         let isOwn = before.primaryMember.map(answered.contains) ?? false
         guard !isOwn, !before.rules.allSatisfy({ $0.isMet(by: answered) }) else { return }
-        trace("whatever '\(candidate.name)' lacks is given up knowingly")
-        oracle.accepted[record.term.rawValue] = candidate.index
-    }
-
-    /// Whether a person gave up what this primary of that term lacks, and it still has all that it had then.
-    func isGivenUp(_ host: Host, _ server: ServerProcesses) -> Bool {
-        guard oracle.accepted[server.term] == host.index else { return false }
-        let count = promisedCount(server.folder)
-        if count < min(oracle.kept[host.index] ?? 0, oracle.chain.count) { return false }
-        trace("\(oracle.chain.count - count) promised records are lost, as was accepted")
+        guard let folder = candidate.disk.folder else { return }
+        let count = promisedCount(folder)
+        if count < min(oracle.kept[candidate.index] ?? 0, oracle.chain.count) {
+            violate("I3", "'\(candidate.name)' lacks what it had when its promotion was agreed to")
+        }
+        oracle.kept = [:]
+        guard count < oracle.chain.count else { return }
+        trace("\(oracle.chain.count - count) promised records that '\(candidate.name)' lacks are lost, as was accepted")
         cover("operator: loss happened")
         oracle.chain.removeLast(oracle.chain.count - count)
-        oracle.kept = [:]
-        return true
     }
 
     /// How much of what was promised is there.

@@ -57,7 +57,10 @@ final class World {
         if options.seed.isMultiple(of: 2) { timings.hangTimeout = .seconds(5) }
         if focus?.isImpatient ?? random.chance(300) { timings.rebuildAfter = .seconds(5) }
         var spec = World.makeSpec(count: count, options, setting?.timings ?? timings)
-        if let setting { spec.synchronousStandbys = setting.synchronousStandbys }
+        if let setting {
+            spec.synchronousStandbys = setting.synchronousStandbys
+            for place in spec.instances.indices { spec.instances[place].noFailover = false }
+        }
         self.spec = spec
         for (index, instance) in spec.instances.enumerated() {
             let clock = HostClock(offset: random.number(1...1 << 50), rate: 960 + UInt64(random.below(81)))

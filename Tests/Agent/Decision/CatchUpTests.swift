@@ -77,7 +77,17 @@ struct CatchUpTests {
         let plan = try bench.plan(history(bench))
         bench.tell(.completed(try bench.order(.catchUp(plan), term: 2, version: 5).id, .following))
         bench.tell(.serverDown)
-        let start = bench.tell(.tick, after: .seconds(2))
+        // Only its control file tells whether somebody else had it run as a primary (D82).
+        let look = bench.tell(.tick, after: .seconds(2))
+        #expect(look.steps == ["inspect"])
+        let facts = StoppedFacts(
+            systemIdentifier: SystemIdentifier(rawValue: 1),
+            timeline: .first,
+            cleanShutdown: false,
+            wasPrimary: false,
+            end: .zero
+        )
+        let start = bench.tell(.completed(try look.id, .inspected(facts)))
         #expect(start.steps == ["start standby"])
         bench.tell(.completed(try start.id, .started))
         bench.tell(.observed(bench.status()))
