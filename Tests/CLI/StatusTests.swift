@@ -56,6 +56,16 @@ struct StatusTests {
         #expect(text.split(separator: "\n").allSatisfy { $0.last != " " })
     }
 
+    @Test("WAL that was kept aside is listed, and nothing said where there is none (R14)")
+    func keptWAL() throws {
+        var view = try view()
+        #expect(!(try report(view).text().contains("does not contain")))
+        let folder = "/data/one/divergent-wal/joining-00000002-left-00000001-at-0-3000148"
+        view.instances[0].keptWAL = [folder]
+        let text = try report(view).text()
+        #expect(text.contains("WAL that this history does not contain") && text.contains("\n  \(folder)\n"))
+    }
+
     @Test("a cluster at k = 0 is shown as the single server that it is")
     func singleServer() throws {
         var view = try view()

@@ -61,7 +61,7 @@ extension InstanceAction {
         switch self {
         case .start(let id, _, _), .cutReceiver(let id, _), .follow(let id, _, _), .promote(let id, _),
             .applyRules(let id, _), .openClients(let id), .checkpointFirst(let id), .initialize(let id),
-            .clone(let id, _), .rewind(let id, _), .inspect(let id):
+            .clone(let id, _, _), .rewind(let id, _), .inspect(let id), .readLineage(let id, _):
             id
         case .persist, .armLease, .stop, .checkpoint, .cancelWork, .report, .refuse, .explain: nil
         }

@@ -43,7 +43,7 @@ public enum Outcome: Hashable, Sendable {
     case started
     case cut(WALPosition)
     case following
-    case promoted(timeline: Timeline, switchLSN: LSN, forkLSN: LSN)
+    case promoted(timeline: Timeline, switchLSN: LSN, fork: Lineage.Fork)
     /// Names in force; the insert position read afterwards.
     case rulesApplied(barrier: LSN)
     case opened
@@ -53,6 +53,8 @@ public enum Outcome: Hashable, Sendable {
     /// A consistent standby of the upstream's history, not yet started.
     case rewound
     case inspected(StoppedFacts)
+    /// Without a fork if the file is not there, or says nothing.
+    case lineage(Lineage)
     /// Did not work; what and why, in a sentence.
     case failed(String)
 }

@@ -14,6 +14,7 @@ extension InstanceMachine {
         goal = .wait
         retryAt = nil
         discarding = false
+        lineage = nil
         awaitsConfirmation = false
         let promised = state.promised
         state = found ?? InstanceState()
@@ -239,7 +240,7 @@ extension Work.Kind {
     var needsServer: Bool {
         switch self {
         case .cut, .follow, .promote, .applyRules, .open: true
-        case .initialize, .clone, .rewind, .inspect: false
+        case .initialize, .clone, .rewind, .inspect, .readLineage: false
         }
     }
 }

@@ -50,7 +50,7 @@ enum ServerPhase: Hashable, Sendable {
 struct Work: Hashable, Sendable {
     enum Kind: Hashable, Sendable {
         case cut, follow(FollowPlan), promote(Promotion), applyRules(version: RecordVersion, rules: [Rule]), open
-        case initialize, clone, rewind, inspect
+        case initialize, clone, rewind, inspect, readLineage
     }
     var id: ActionID
     var kind: Kind
@@ -118,6 +118,8 @@ public struct InstanceMachine: Hashable, Sendable {
     var discarding = false
     /// End of the WAL here, read after a cut with all of it replayed.
     var cutPosition: WALPosition?
+    /// What the history file here says of the timeline that the WAL here is on; nil if not read.
+    var lineage: Lineage?
     /// When the new primary checkpoints at the latest, so that others can rewind from it.
     var checkpointDue: MonotonicInstant?
     /// The checkpoint before a hand-over, while it runs; other work goes on beside it.

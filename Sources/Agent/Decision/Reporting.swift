@@ -47,7 +47,7 @@ extension InstanceMachine {
         case .rewind: "rewinding"
         case .promote: "promoting"
         case .cut: "cutting the receiver"
-        case .none, .follow, .applyRules, .open, .inspect: ""
+        case .none, .follow, .applyRules, .open, .inspect, .readLineage: ""
         }
     }
 

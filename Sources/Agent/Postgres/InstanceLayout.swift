@@ -11,6 +11,9 @@ enum InstanceLayout {
     /// A data directory that was replaced and is being removed.
     static let replaced = "pgdata.old"
 
+    /// Folders with WAL that a rewind or a new copy would have destroyed.
+    static let divergent = "divergent-wal"
+
     static let incarnationFile = "understudy.incarnation"
     static let settingsFile = "understudy.conf"
     static let accessFile = "understudy_hba.conf"

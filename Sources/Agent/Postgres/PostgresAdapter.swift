@@ -70,6 +70,10 @@ public actor PostgresAdapter {
     /// What is wrong without keeping the server from running, such as a refused access rule; empty if nothing.
     public internal(set) var fault = ""
 
+    /// Folders with WAL that the recorded history does not contain, oldest first.
+    public internal(set) var keptWAL: [String] = []
+    var news: [Explanation] = []
+
     /// Creates an adapter; the launcher's client is connected by its owner.
     public init(configuration: PostgresConfiguration, launcher: LauncherClient) {
         self.configuration = configuration
@@ -97,6 +101,7 @@ public actor PostgresAdapter {
             }
             let view = try await readServer()
             removeReplaced()
+            await readKeptWAL()
             return Attachment(
                 state: state,
                 stateFault: stateFault,

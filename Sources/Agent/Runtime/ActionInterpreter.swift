@@ -28,9 +28,11 @@ extension AgentShell {
         case .checkpoint: checkpoint()
         case .checkpointFirst(let id): procedure(id) { await $0.checkpointFirst() }
         case .initialize(let id): procedure(id) { await $0.initialize() }
-        case .clone(let id, let upstream): procedure(id) { await $0.clone(upstream) }
+        case .clone(let id, let upstream, let keeps):
+            procedure(id) { await $0.clone(upstream, keepsWAL: keeps) }
         case .rewind(let id, let upstream): procedure(id) { await $0.rewind(upstream) }
         case .inspect(let id): procedure(id) { await $0.inspect() }
+        case .readLineage(let id, let timeline): procedure(id) { await $0.readLineage(timeline) }
         case .cancelWork(let id): await cancel(id)
         case .report: enqueueReport()
         case .refuse(let refusal): client.send(.refused(refusal))
@@ -100,8 +102,14 @@ extension AgentShell {
         lookClosely()
         procedures[id] = Task { [adapter] in
             let outcome = await body(adapter)
+            await self.tellNews()
             self.ended(id, outcome, life)
         }
+    }
+
+    private func tellNews() async {
+        for explanation in await adapter.takeNews() { logger.decided(explanation) }
+        keptWAL = await adapter.keptWAL
     }
 
     private func ended(_ id: ActionID, _ outcome: Outcome, _ life: Int) {

@@ -19,6 +19,7 @@ extension AgentShell {
                 if !found.stateFault.isEmpty {
                     logger.error("state file", metadata: [LogKey.reason: "\(found.stateFault)"])
                 }
+                keptWAL = await adapter.keptWAL
                 attached = true
                 said = ""
                 apply(

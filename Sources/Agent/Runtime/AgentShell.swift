@@ -51,6 +51,8 @@ public actor AgentShell {
     /// What the adapter says of long work, and of what is wrong without being in the way.
     var work = ""
     var complaint = ""
+    /// Folders with WAL that the recorded history does not contain.
+    var keptWAL: [String] = []
     var isPolling = false
     /// When to give back the memory that long work needed; nil if there was none since.
     var memoryDue: MonotonicInstant? = .now + .seconds(2)
@@ -273,6 +275,7 @@ public actor AgentShell {
         var report = machine.report(at: now)
         report.freeBytes = freeBytes
         report.weakened = machine.isPrimaryUp ? weakened : []
+        report.keptWAL = keptWAL
         if !work.isEmpty { report.activity = work }
         if report.fault.isEmpty { report.fault = complaint }
         return report

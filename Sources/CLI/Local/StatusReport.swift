@@ -105,6 +105,11 @@ package struct StatusReport: Sendable {
         if let waiting = view.waiting { lines.append("Waiting: \(waiting)") }
         lines += view.warnings.map { "Warning: \($0)" }
         lines += [""] + table(view).lines
+        let kept = view.instances.flatMap(\.keptWAL)
+        if !kept.isEmpty {
+            lines += ["", "WAL that this history does not contain; each folder's about.txt says how to look at it"]
+            lines += kept.map { "  \($0)" }
+        }
         if let last = view.lastFailover {
             lines += ["", "Last change of primary"] + HistoryText.summary(last).map { "  \($0)" }
         }

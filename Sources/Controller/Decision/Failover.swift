@@ -361,6 +361,9 @@ extension ClusterMachine {
                 $0.phase = .steady
                 $0.request = nil
                 $0.history[$0.history.count - 1].forkLSN = result.forkLSN
+                $0.history[$0.history.count - 1].isConfirmed = true
+                // A disk that lied may have lost what the candidate answered before it was promoted.
+                if result.parent != .none { $0.history[$0.history.count - 1].parent = result.parent }
             }
         }
         if let loss = candidateLoss(record, one, now) {

@@ -30,6 +30,7 @@ extension ClusterMachine {
         view.fault = report.fault
         view.serverVersion = report.status?.serverVersion ?? 0
         view.freeBytes = report.freeBytes
+        view.keptWAL = report.keptWAL
         if one.spec.name != record.primary { view.obstacle = obstacle(one, record, now)?.description ?? "" }
         view.votes = one.member.map(record.newestRule.voters.contains) ?? false
         view.streaming = one.spec.name != record.primary && isFresh(one, now) && isReceiving(report, record)

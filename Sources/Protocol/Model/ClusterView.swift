@@ -34,6 +34,8 @@ public struct ClusterView: Hashable, Sendable, Codable {
         public var serverVersion: Int
         /// Free on the volume of its data; nil if unknown.
         public var freeBytes: UInt64?
+        /// Folders on its volume with WAL that the cluster's history does not contain (R14).
+        public var keptWAL: [String]
         /// Why it could not be made primary now; empty if it could, or is.
         public var obstacle: String
 
@@ -55,6 +57,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
             fault = ""
             serverVersion = 0
             freeBytes = nil
+            keptWAL = []
             obstacle = ""
         }
     }

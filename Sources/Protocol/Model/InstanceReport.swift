@@ -245,13 +245,16 @@ public struct PromotionResult: Hashable, Sendable, Codable {
     public var switchLSN: LSN
     /// Where the parent timeline ended.
     public var forkLSN: LSN
+    /// The parent timeline, by its own history file; none if that does not say.
+    public var parent: Timeline
 
     /// Creates a promotion result from its parts.
-    public init(term: Term, timeline: Timeline, switchLSN: LSN, forkLSN: LSN) {
+    public init(term: Term, timeline: Timeline, switchLSN: LSN, forkLSN: LSN, parent: Timeline = .none) {
         self.term = term
         self.timeline = timeline
         self.switchLSN = switchLSN
         self.forkLSN = forkLSN
+        self.parent = parent
     }
 }
 
@@ -300,6 +303,8 @@ public struct InstanceReport: Hashable, Sendable, Codable {
 
     /// How many of these are told.
     public static let weakenedLimit = 20
+    /// Folders with WAL that the recorded history does not contain, set aside before it was destroyed (R14).
+    public var keptWAL: [String]
 
     /// Creates an instance report from its parts.
     public init(sequence: UInt64, state: InstanceState, directory: DataDirectory, server: ServerState) {
@@ -323,6 +328,7 @@ public struct InstanceReport: Hashable, Sendable, Codable {
         freeBytes = nil
         fault = ""
         weakened = []
+        keptWAL = []
     }
 }
 

@@ -110,6 +110,7 @@ extension WirePrimacy {
         parent = primacy.parent.rawValue
         forkLsn = primacy.forkLSN.rawValue
         why = primacy.why
+        isConfirmed = primacy.isConfirmed
     }
 
     func model() throws(WireError) -> Primacy {
@@ -119,7 +120,8 @@ extension WirePrimacy {
             timeline: Timeline(rawValue: timeline),
             parent: Timeline(rawValue: parent),
             forkLSN: LSN(rawValue: forkLsn),
-            why: why
+            why: why,
+            isConfirmed: isConfirmed
         )
     }
 }

@@ -34,6 +34,7 @@ extension WireInstanceReport {
         if let code = report.isReady { isReady = Int32(clamping: code) }
         if let free = report.freeBytes { freeBytes = free }
         fault = report.fault
+        keptWal = report.keptWAL
     }
 
     func model() throws(WireError) -> InstanceReport {
@@ -67,6 +68,7 @@ extension WireInstanceReport {
         report.isReady = hasIsReady ? Int(isReady) : nil
         report.freeBytes = hasFreeBytes ? freeBytes : nil
         report.fault = fault
+        report.keptWAL = keptWal.prefix(8).map { String($0.prefix(1024)) }
         return report
     }
 }
@@ -78,6 +80,7 @@ extension WirePromotionResult {
         timeline = result.timeline.rawValue
         switchLsn = result.switchLSN.rawValue
         forkLsn = result.forkLSN.rawValue
+        parent = result.parent.rawValue
     }
 
     var model: PromotionResult {
@@ -85,7 +88,8 @@ extension WirePromotionResult {
             term: Term(rawValue: term),
             timeline: Timeline(rawValue: timeline),
             switchLSN: LSN(rawValue: switchLsn),
-            forkLSN: LSN(rawValue: forkLsn)
+            forkLSN: LSN(rawValue: forkLsn),
+            parent: Timeline(rawValue: parent)
         )
     }
 }

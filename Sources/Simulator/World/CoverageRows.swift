@@ -7,12 +7,13 @@ enum AgentRow: String, CaseIterable {
     case persist, armLease, startFirstPrimary, startCut, startFollowing, stopFast, stopImmediate, stopKill
     case cutAtOnce, cutAfterReplay, follow, promote, applyRules, applyRulesFromZero, openClients, checkpoint
     case checkpointFirst
-    case initialize, clone, rewind, inspect, cancelWork, report, refuse, explain
+    case initialize, clone, rewind, inspect, readLineage, cancelWork, report, refuse, explain
 
     /// Those with an answer, which may be that it failed.
     static let answered: [AgentRow] = [
         .startFirstPrimary, .startCut, .startFollowing, .cutAtOnce, .cutAfterReplay, .follow, .promote, .applyRules,
-        .applyRulesFromZero, .openClients, .initialize, .clone, .rewind, .inspect, .checkpointFirst,
+        .applyRulesFromZero, .openClients, .initialize, .clone, .rewind, .inspect, .readLineage,
+        .checkpointFirst,
     ]
 }
 
@@ -38,6 +39,7 @@ extension InstanceAction {
         case .clone: .clone
         case .rewind: .rewind
         case .inspect: .inspect
+        case .readLineage: .readLineage
         case .cancelWork: .cancelWork
         case .report: .report
         case .refuse: .refuse

@@ -175,9 +175,10 @@ extension World {
         case .checkpoint: checkpoint(host)
         case .checkpointFirst(let id): checkpointFirst(host, agent, id)
         case .initialize(let id): initialize(host, agent, id)
-        case .clone(let id, let upstream): clone(host, agent, id, upstream)
+        case .clone(let id, let upstream, _): clone(host, agent, id, upstream)
         case .rewind(let id, let upstream): rewind(host, agent, id, upstream)
         case .inspect(let id): inspect(host, agent, id)
+        case .readLineage(let id, let timeline): readLineage(host, agent, id, timeline)
         case .cancelWork(let id): agent.cancelled.append(id)
         case .report: sendReport(host, agent)
         case .refuse(let refusal):

@@ -111,6 +111,15 @@ extension World {
         }
     }
 
+    func readLineage(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ timeline: Timeline) {
+        later(host, agent, id, 500...5000) { world in
+            guard let folder = host.disk.folder, !world.fails(10) else {
+                return world.complete(id, .failed("there is no data"), host, agent)
+            }
+            world.complete(id, .lineage(folder.lineage(of: timeline)), host, agent)
+        }
+    }
+
     func fails(_ perMille: Int) -> Bool { !isHealing && plan.isTroubled && random.chance(perMille) }
 
     private func newIncarnation(_ host: Host) -> Incarnation {

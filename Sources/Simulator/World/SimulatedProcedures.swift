@@ -193,13 +193,16 @@ extension World {
                 folder.names = ""
                 server.names = SynchronousNames("")
             }
-            let fork = server.recoveredCount > 1 ? folder.records[server.recoveredCount - 2].end : 0
+            let last = server.recoveredCount > 1 ? folder.records[server.recoveredCount - 2] : nil
             world.complete(
                 id,
                 .promoted(
                     timeline: world.breaks(.ownTimeline) ? work.timeline : Timeline(rawValue: switchRecord.timeline),
                     switchLSN: LSN(rawValue: switchRecord.end),
-                    forkLSN: LSN(rawValue: fork)
+                    fork: Lineage.Fork(
+                        parent: Timeline(rawValue: last?.timeline ?? 0),
+                        lsn: LSN(rawValue: last?.end ?? 0)
+                    )
                 ),
                 host,
                 agent

@@ -119,6 +119,7 @@ extension [InstanceAction] {
             case .clone: "clone"
             case .rewind: "rewind"
             case .inspect: "inspect"
+            case .readLineage: "read lineage"
             case .cancelWork: "cancel"
             case .refuse: "refuse"
             case .report, .explain: nil

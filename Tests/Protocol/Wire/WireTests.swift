@@ -54,8 +54,10 @@ private func fullReport() throws -> InstanceReport {
         term: Term(rawValue: 6),
         timeline: Timeline(rawValue: 3),
         switchLSN: LSN(rawValue: 15),
-        forkLSN: LSN(rawValue: 16)
+        forkLSN: LSN(rawValue: 16),
+        parent: Timeline(rawValue: 2)
     )
+    report.keptWAL = ["/data/divergent-wal/joining-00000003-left-00000002-at-0-10"]
     report.following = Following(term: Term(rawValue: 7), primary: try #require(InstanceName("b")))
     report.readyToHandOver = RecordVersion(rawValue: 40)
     report.weakened = ["role app commits with synchronous_commit = off", "every role"]
@@ -117,7 +119,8 @@ struct WireTests {
                 timeline: Timeline(rawValue: 2),
                 parent: .first,
                 forkLSN: LSN(rawValue: 77),
-                why: "crash"
+                why: "crash",
+                isConfirmed: true
             ),
         ]
         let server = Endpoint(host: "127.0.0.1", port: 5432)

@@ -904,6 +904,8 @@ nonisolated struct WirePromotionResult: Sendable {
 
   var forkLsn: UInt64 = 0
 
+  var parent: UInt32 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1074,6 +1076,11 @@ nonisolated struct WireInstanceReport: @unchecked Sendable {
   var weakened: [String] {
     get {_storage._weakened}
     set {_uniqueStorage()._weakened = newValue}
+  }
+
+  var keptWal: [String] {
+    get {_storage._keptWal}
+    set {_uniqueStorage()._keptWal = newValue}
   }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1281,6 +1288,8 @@ nonisolated struct WirePrimacy: Sendable {
   var forkLsn: UInt64 = 0
 
   var why: String = String()
+
+  var isConfirmed: Bool = false
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2762,7 +2771,7 @@ nonisolated extension WireRuleConfirmation: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension WirePromotionResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".PromotionResult"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}timeline\0\u{3}switch_lsn\0\u{3}fork_lsn\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}timeline\0\u{3}switch_lsn\0\u{3}fork_lsn\0\u{2}V\u{1}parent\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2774,6 +2783,7 @@ nonisolated extension WirePromotionResult: SwiftProtobuf.Message, SwiftProtobuf.
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.timeline) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.switchLsn) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.forkLsn) }()
+      case 90: try { try decoder.decodeSingularUInt32Field(value: &self.parent) }()
       default: break
       }
     }
@@ -2792,6 +2802,9 @@ nonisolated extension WirePromotionResult: SwiftProtobuf.Message, SwiftProtobuf.
     if self.forkLsn != 0 {
       try visitor.visitSingularUInt64Field(value: self.forkLsn, fieldNumber: 4)
     }
+    if self.parent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.parent, fieldNumber: 90)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2800,6 +2813,7 @@ nonisolated extension WirePromotionResult: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.timeline != rhs.timeline {return false}
     if lhs.switchLsn != rhs.switchLsn {return false}
     if lhs.forkLsn != rhs.forkLsn {return false}
+    if lhs.parent != rhs.parent {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2842,7 +2856,7 @@ nonisolated extension WireFollowing: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".InstanceReport"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0\u{2}<weakened\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0\u{4}2kept_wal\0\u{2}\u{a}weakened\0")
 
   fileprivate class _StorageClass {
     var _sequence: UInt64 = 0
@@ -2865,6 +2879,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
     var _rules: [WireRule] = []
     var _readyToHandOver: UInt64? = nil
     var _weakened: [String] = []
+    var _keptWal: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2895,6 +2910,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       _rules = source._rules
       _readyToHandOver = source._readyToHandOver
       _weakened = source._weakened
+      _keptWal = source._keptWal
     }
   }
 
@@ -2932,6 +2948,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         case 17: try { try decoder.decodeSingularStringField(value: &_storage._fault) }()
         case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._rules) }()
         case 40: try { try decoder.decodeSingularUInt64Field(value: &_storage._readyToHandOver) }()
+        case 90: try { try decoder.decodeRepeatedStringField(value: &_storage._keptWal) }()
         case 100: try { try decoder.decodeRepeatedStringField(value: &_storage._weakened) }()
         default: break
         }
@@ -3002,6 +3019,9 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._readyToHandOver {
         try visitor.visitSingularUInt64Field(value: v, fieldNumber: 40)
       } }()
+      if !_storage._keptWal.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._keptWal, fieldNumber: 90)
+      }
       if !_storage._weakened.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._weakened, fieldNumber: 100)
       }
@@ -3034,6 +3054,7 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._rules != rhs_storage._rules {return false}
         if _storage._readyToHandOver != rhs_storage._readyToHandOver {return false}
         if _storage._weakened != rhs_storage._weakened {return false}
+        if _storage._keptWal != rhs_storage._keptWal {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3339,7 +3360,7 @@ nonisolated extension WireInstanceSpec: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WirePrimacy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Primacy"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}primary\0\u{1}timeline\0\u{1}parent\0\u{3}fork_lsn\0\u{1}why\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}primary\0\u{1}timeline\0\u{1}parent\0\u{3}fork_lsn\0\u{1}why\0\u{4}T\u{1}is_confirmed\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3353,6 +3374,7 @@ nonisolated extension WirePrimacy: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.parent) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.forkLsn) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.why) }()
+      case 90: try { try decoder.decodeSingularBoolField(value: &self.isConfirmed) }()
       default: break
       }
     }
@@ -3381,6 +3403,9 @@ nonisolated extension WirePrimacy: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.why.isEmpty {
       try visitor.visitSingularStringField(value: self.why, fieldNumber: 6)
     }
+    if self.isConfirmed != false {
+      try visitor.visitSingularBoolField(value: self.isConfirmed, fieldNumber: 90)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3391,6 +3416,7 @@ nonisolated extension WirePrimacy: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.parent != rhs.parent {return false}
     if lhs.forkLsn != rhs.forkLsn {return false}
     if lhs.why != rhs.why {return false}
+    if lhs.isConfirmed != rhs.isConfirmed {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
