@@ -70,6 +70,10 @@ public struct ClusterMachine: Hashable, Sendable {
     var recentFailovers: [MonotonicInstant] = []
     /// How far the recorded primary's WAL went, as far as its reports told: outlives its server (R8, `async`).
     var primaryPosition: WALPosition?
+    /// When its WAL reached which place (R22).
+    var walClock = WALClock()
+    /// The primary's agent is out of sight while standbys receive from its server (R9); nil if not.
+    var suspicion: Explanation?
     var startedAt: MonotonicInstant?
     var preparingSince: MonotonicInstant?
     /// Whoever receives from a member that holds more and may not be promoted itself (R8).
@@ -168,6 +172,8 @@ public struct ClusterMachine: Hashable, Sendable {
         progress = nil
         lastFailover = nil
         waiting = nil
+        walClock = WALClock()
+        suspicion = nil
         recentFailovers = []
         firstStreamingAt = nil
         handledAt = nil
@@ -258,7 +264,7 @@ public struct ClusterMachine: Hashable, Sendable {
             $0.report = report
             $0.reportAt = now
         }
-        notePrimaryPosition(name, report)
+        notePrimaryPosition(name, report, now)
         noteWeakened(name, report)
         noteReadiness(name, report, now)
     }
@@ -270,10 +276,15 @@ public struct ClusterMachine: Hashable, Sendable {
         explain(.refused, "'\(name)' refused '\(refusal.order)' of \(refusal.stamp): \(refusal.reason)")
     }
 
-    private mutating func notePrimaryPosition(_ name: InstanceName, _ report: InstanceReport) {
+    private mutating func notePrimaryPosition(
+        _ name: InstanceName,
+        _ report: InstanceReport,
+        _ now: MonotonicInstant
+    ) {
         guard let record, name == record.primary, report.state.primaryOfTerm == record.term else { return }
         guard let status = report.status, !status.inRecovery else { return }
         primaryPosition = max(primaryPosition ?? status.position, status.position)
+        walClock.note(status.position, at: now - report.statusAge)
     }
 
     /// Says once whose commits the promise does not hold for (R12).

@@ -112,6 +112,7 @@ extension ClusterMachine {
     private mutating func keep(_ record: ClusterRecord, _ now: MonotonicInstant) {
         guard let name = record.primary else { return }
         if let loss = primaryLoss(record, now) { return replacePrimary(record, loss, now) }
+        suspect(record, now)
         // Whether commits wait is judged below, from what the primary sees.
         if let primary = observation(name), isFresh(primary, now), waiting?.rule != "R12" { waiting = nil }
         if let request = record.request { return handOver(record, request, now) }

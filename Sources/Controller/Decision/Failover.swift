@@ -68,6 +68,35 @@ extension ClusterMachine {
         return "'\(standby.spec.name)' has heard nothing from it for \(silence.wholeMilliseconds) ms"
     }
 
+    /// Says that the primary's agent is out of sight, or its server silent to it, while standbys receive (R9).
+    ///
+    /// Only once that has lasted for a lease: a failover begins sooner, and every one would begin with a suspicion.
+    mutating func suspect(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        guard let name = record.primary, let one = observation(name), let at = one.reportAt ?? startedAt else { return }
+        let isSilent = !isFresh(one, now)
+        let receivers = seen.filter { standby in
+            standby.spec.name != name && isFresh(standby, now) && standby.report?.server == .standby
+                && standby.report.map { receives($0, from: name) } ?? false
+                && lossSeen(by: standby, of: name, now) == nil
+        }
+        let lasts = isSilent ? now - at >= spec.timings.leaseDuration : one.report?.server == .unresponsive
+        guard lasts, !receivers.isEmpty else {
+            guard suspicion != nil, !isSilent, one.report?.server != .unresponsive else { return }
+            suspicion = nil
+            return explain(.evidence, rule: "R9", "'\(name)' is not suspect any more: its agent reports")
+        }
+        let what = isSilent ? "its agent does not report" : "its server leaves its agent without an answer"
+        let found = Explanation(
+            .evidence,
+            rule: "R9",
+            "'\(name)' is suspect: \(what), but standbys receive from it; nobody fails over, its agent or the agent's "
+                + "connection must be repaired",
+            evidence: receivers.map { "'\($0.spec.name)' receives from it" }
+        )
+        if suspicion?.text != found.text { add(.explain(found)) }
+        suspicion = found
+    }
+
     // MARK: A new term
 
     mutating func failOver(_ record: ClusterRecord, _ loss: Loss, _ now: MonotonicInstant) {
@@ -109,6 +138,7 @@ extension ClusterMachine {
         // A time that was held back on purpose is not to be read as slowness.
         let held = waiting.flatMap { $0.kind == .backoff ? [$0.text] : nil } ?? []
         waiting = nil
+        suspicion = nil
         if progress == nil {
             let asked = record.request.map { [loss.why, $0.why] } ?? [loss.why]
             var begun = Progress(
