@@ -34,6 +34,12 @@ extension InstanceMachine {
     /// No leader grants a lease: what the voters have flushed is worth a look more often (R10).
     public func reliesOnVoters(at now: MonotonicInstant) -> Bool { isPrimaryUp && isLeaderless(now) }
 
+    /// There was a data directory when it was last looked at, and no new one is being made.
+    public var hasData: Bool {
+        guard case .present = directory, work == nil else { return false }
+        return state.role == .standby || state.role == .primary || state.role == .rewinding
+    }
+
     /// A cut is made to answer `prepare`, not to judge what is on disk.
     package var answersPrepare: Bool {
         switch goal {

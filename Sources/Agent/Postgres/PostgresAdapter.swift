@@ -123,6 +123,16 @@ public actor PostgresAdapter {
         }
     }
 
+    /// Whether nothing is left of the data directory; false if nobody can say.
+    public func directoryIsGone() async -> Bool {
+        do throws(WorkError) {
+            if try await exists(InstanceLayout.inside("global/pg_control")) { return false }
+            return try await !exists(InstanceLayout.inside("PG_VERSION"))
+        } catch {
+            return false
+        }
+    }
+
     /// Free bytes on the fuller of the volumes of data and WAL, which may be two; nil if nobody can say.
     public func freeSpace() async -> UInt64? {
         let data = try? await launcher.space("").availableBytes

@@ -8,6 +8,8 @@ struct Seen: Hashable, Sendable {
     var reportAt: MonotonicInstant?
     /// Since when it does not answer to the criteria of a receiving standby although told to follow.
     var notReceivingSince: MonotonicInstant?
+    /// The incarnation that an operator told it to give up, until it has (R15).
+    var discards: Incarnation?
     /// Since when it does not stream to the primary, or its agent does not answer (R12).
     var missingSince: MonotonicInstant?
     /// How far it had replayed when that was last looked at.

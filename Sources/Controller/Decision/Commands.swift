@@ -62,6 +62,8 @@ extension ClusterMachine {
         case .promote(let name, let accepts, let isOff, let isDryRun):
             let word = Word(accepts: accepts, isOff: isOff, isDryRun: isDryRun)
             answerPromotion(of: name, word, record, id, now)
+        case .rebuild(let name, let mayWait, let isDryRun):
+            answerRebuild(of: name, mayWait: mayWait, isDryRun: isDryRun, record, id, now)
         }
     }
 
@@ -245,12 +247,12 @@ extension ClusterMachine {
 
     // MARK: Answers
 
-    private mutating func reply(_ id: UInt64, _ ending: CommandAnswer.Ending, _ text: String) {
+    mutating func reply(_ id: UInt64, _ ending: CommandAnswer.Ending, _ text: String) {
         add(.reply(CommandAnswer(ending, text), to: id))
     }
 
     /// Refuses for safety; for the history, too.
-    private mutating func refuse(_ id: UInt64, _ rule: String, _ text: String, evidence: [String] = []) {
+    mutating func refuse(_ id: UInt64, _ rule: String, _ text: String, evidence: [String] = []) {
         explain(.refused, rule: rule, "a command was refused: \(text)", evidence: evidence)
         reply(id, .refused, text)
     }

@@ -165,8 +165,11 @@ extension ClusterMachine {
         if mustWait(report, record, now) { return }
         let wanted = Following(term: record.term, primary: primary)
         let stuck = isStuck(one, report, record, now)
-        guard report.following != wanted || stuck else { return }
-        guard let plan = followPlan(of: one, record, discard: stuck ? report.state.incarnation : nil) else { return }
+        let isTold = isToldToDiscard(one, report, record)
+        guard report.following != wanted || stuck || isTold else { return }
+        if mustWaitForCopies(one, report, now) { return }
+        let discard = stuck || isTold ? report.state.incarnation : nil
+        guard let plan = followPlan(of: one, record, discard: discard) else { return }
         if stuck {
             explain(
                 .rejoin,
