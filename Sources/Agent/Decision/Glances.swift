@@ -63,7 +63,9 @@ extension InstanceAction {
             .applyRules(let id, _), .openClients(let id), .checkpointFirst(let id), .initialize(let id),
             .clone(let id, _), .rewind(let id, _), .inspect(let id):
             id
-        case .persist, .armLease, .stop, .checkpoint, .cancelWork, .report, .refuse, .explain: nil
+        case .persist, .armLease, .stop, .checkpoint, .cancelWork, .report, .refuse, .askVoters,
+            .answerPeer, .explain:
+            nil
         }
     }
 }

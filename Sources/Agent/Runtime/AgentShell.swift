@@ -30,7 +30,13 @@ public actor AgentShell {
     let launcher: LauncherClient
     let adapter: PostgresAdapter
     let client: ControlClient
-    private let tls: TLSContext
+    let peers: PeerClient
+    let tls: TLSContext
+    let version: String
+    /// Where the agents of other instances ask, and on which connection each question came (R10).
+    var listener: ControlServer?
+    var questions: [(number: UInt64, connection: ConnectionID)] = []
+    var lastQuestion: UInt64 = 0
     var machine: InstanceMachine
     /// Grows when the machine is made anew: whatever belongs to an older one is dropped.
     var life = 0
@@ -67,6 +73,7 @@ public actor AgentShell {
     public init(_ configuration: AgentConfiguration, version: String, logger: Logger) throws(AgentError) {
         self.configuration = configuration
         self.logger = logger
+        self.version = version
         launcher = LauncherClient(socketPath: configuration.launcherSocket)
         adapter = PostgresAdapter(configuration: configuration.postgres, launcher: launcher)
         machine = InstanceMachine(
@@ -90,6 +97,14 @@ public actor AgentShell {
                 tls: tls,
                 logger: logger
             )
+            peers = PeerClient(
+                cluster: configuration.cluster,
+                instance: configuration.instance,
+                software: version,
+                silence: configuration.timings.reportInterval * 4,
+                tls: tls,
+                logger: logger
+            )
         } catch {
             throw AgentError(description: "\(error)")
         }
@@ -100,6 +115,9 @@ public actor AgentShell {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [client] in await client.run() }
             group.addTask { [self] in await readController() }
+            group.addTask { [peers] in await peers.run() }
+            group.addTask { [self] in await readPeers() }
+            group.addTask { [self] in await keepListening() }
             group.addTask { [self] in await readLauncher() }
             group.addTask { [self] in await keepAttached() }
             group.addTask { [self] in await keepPolling() }

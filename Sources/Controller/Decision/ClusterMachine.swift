@@ -253,14 +253,33 @@ public struct ClusterMachine: Hashable, Sendable {
     }
 
     private mutating func reported(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
+        let previous = observation(name)?.report
         update(name) {
             $0.connected = true
             $0.report = report
             $0.reportAt = now
         }
+        noteLeaderless(name, report, was: previous)
         notePrimaryPosition(name, report)
         noteWeakened(name, report)
         noteReadiness(name, report, now)
+    }
+
+    /// Tells once how a primary went on that no leader had answered for a while (R10).
+    private mutating func noteLeaderless(_ name: InstanceName, _ report: InstanceReport, was previous: InstanceReport?)
+    {
+        func isLong(_ span: LeaderlessSpan) -> Bool { span.length > spec.timings.leaseDuration }
+        guard let span = report.leaderless, isLong(span), name == record?.primary else { return }
+        if previous?.leaderless.map(isLong) == true { return }
+        let seconds = span.length.wholeMilliseconds / 1000
+        let who = span.extendedBy.map(\.text).joined(separator: ", ")
+        explain(
+            .lease,
+            rule: "R10",
+            "'\(name)' went on for \(seconds) s without a leader, in term \(report.state.primaryOfTerm)"
+                + (who.isEmpty ? "" : ": \(who) extended its lease"),
+            evidence: report.opened ? [] : ["off the route: its commits wait"]
+        )
     }
 
     private mutating func refused(_ name: InstanceName, _ refusal: OrderRefusal) {

@@ -147,8 +147,12 @@ extension ClusterMachine {
         let goesOn = record.isContinued && report.state.primaryOfTerm < record.term
         guard report.state.primaryOfTerm == record.term || goesOn else { return }
         let changing = record.rules.count > 1 && report.confirmation?.version != record.version
-        guard changing || goesOn || report.readyToHandOver != nil || report.rules != record.rules else { return }
-        order(.govern(Governance(rules: record.rules, peers: peers(of: name, record))), to: name, now)
+        guard
+            changing || goesOn || report.readyToHandOver != nil || report.rules != record.rules
+                || report.state.agents != spec.agents
+        else { return }
+        let governance = Governance(rules: record.rules, peers: peers(of: name, record), agents: spec.agents)
+        order(.govern(governance), to: name, now)
     }
 
     func peers(of name: InstanceName, _ record: ClusterRecord) -> [MemberID] {

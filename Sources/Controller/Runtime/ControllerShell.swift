@@ -124,6 +124,8 @@ public actor ControllerShell {
             switch message {
             case .report(let report): apply(.report(instance, report))
             case .refused(let refusal): apply(.refused(instance, refusal))
+            // Refused before it came here: one agent asks this of another.
+            case .asksLease: break
             }
         case .request(let connection, let id, let request):
             if case .command(let verb, let arguments) = request {

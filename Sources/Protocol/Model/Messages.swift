@@ -1,8 +1,10 @@
-/// What an agent sends to the controller.
+/// What an agent sends to the controller, or to another agent.
 public enum AgentMessage: Hashable, Sendable {
     case report(InstanceReport)
     /// An order was not taken, and why.
     case refused(OrderRefusal)
+    /// To another agent only: no leader answers (R10).
+    case asksLease(LeaseRequest)
 }
 
 /// What the controller sends to an agent.
@@ -136,13 +138,22 @@ public struct Promotion: Hashable, Sendable {
     public var peers: [MemberID]
     /// Primacies so far, to tell the ancestors among the timelines already used.
     public var history: [Primacy]
+    /// Where the agents of the instances answer (R10).
+    public var agents: [AgentAddress]
 
     /// Creates a promotion from its parts.
-    public init(timeline: Timeline, rules: [Rule], peers: [MemberID], history: [Primacy]) {
+    public init(
+        timeline: Timeline,
+        rules: [Rule],
+        peers: [MemberID],
+        history: [Primacy],
+        agents: [AgentAddress] = []
+    ) {
         self.timeline = timeline
         self.rules = rules
         self.peers = peers
         self.history = history
+        self.agents = agents
     }
 }
 
@@ -186,10 +197,13 @@ public struct Governance: Hashable, Sendable {
     public var rules: [Rule]
     /// Other members, each of which gets a slot.
     public var peers: [MemberID]
+    /// Where the agents of the instances answer (R10).
+    public var agents: [AgentAddress]
 
     /// Creates a governance from its parts.
-    public init(rules: [Rule], peers: [MemberID]) {
+    public init(rules: [Rule], peers: [MemberID], agents: [AgentAddress] = []) {
         self.rules = rules
         self.peers = peers
+        self.agents = agents
     }
 }

@@ -34,6 +34,8 @@ extension WireInstanceReport {
         if let code = report.isReady { isReady = Int32(clamping: code) }
         if let free = report.freeBytes { freeBytes = free }
         fault = report.fault
+        if let time = report.boundFor { boundForNs = time.wholeNanoseconds }
+        if let span = report.leaderless { leaderless = WireLeaderlessSpan(span) }
     }
 
     func model() throws(WireError) -> InstanceReport {
@@ -67,6 +69,8 @@ extension WireInstanceReport {
         report.isReady = hasIsReady ? Int(isReady) : nil
         report.freeBytes = hasFreeBytes ? freeBytes : nil
         report.fault = fault
+        report.boundFor = hasBoundForNs ? .nanoseconds(boundForNs) : nil
+        report.leaderless = hasLeaderless ? try leaderless.model() : nil
         return report
     }
 }
@@ -108,6 +112,8 @@ extension WireInstanceState {
         releasedTerm = state.releasedTerm.rawValue
         tainted = state.tainted
         rules = state.rules.map(WireRule.init)
+        grantedTerm = state.grantedTerm.rawValue
+        agents = state.agents.map(WireAgentAddress.init)
     }
 
     func model() throws(WireError) -> InstanceState {
@@ -127,6 +133,8 @@ extension WireInstanceState {
         state.releasedTerm = Term(rawValue: releasedTerm)
         state.tainted = tainted
         state.rules = try ClusterProtocol.rules(rules)
+        state.grantedTerm = Term(rawValue: grantedTerm)
+        state.agents = try addresses(agents)
         return state
     }
 }

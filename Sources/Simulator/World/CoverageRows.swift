@@ -8,6 +8,7 @@ enum AgentRow: String, CaseIterable {
     case cutAtOnce, cutAfterReplay, follow, promote, applyRules, applyRulesFromZero, openClients, checkpoint
     case checkpointFirst
     case initialize, clone, rewind, inspect, cancelWork, report, refuse, explain
+    case askVoters, grantPeer, denyPeer
 
     /// Those with an answer, which may be that it failed.
     static let answered: [AgentRow] = [
@@ -41,6 +42,8 @@ extension InstanceAction {
         case .cancelWork: .cancelWork
         case .report: .report
         case .refuse: .refuse
+        case .askVoters: .askVoters
+        case .answerPeer(let answer, _): answer.lease == nil ? .denyPeer : .grantPeer
         case .explain: .explain
         }
     }
@@ -143,15 +146,12 @@ extension Coverage {
         for row in admissionTable where row.situation == .standby {
             rows += ["order: \(row.order), stale", "order: \(row.order), no launcher"]
         }
-        rows += Explanation.Kind.allCases.filter { !unused.contains($0) }.map { "explains: \($0.rawValue)" }
+        rows += Explanation.Kind.allCases.map { "explains: \($0.rawValue)" }
         return rows
     }()
 
     /// Every fault there is.
     public static let expectedFaults: [String] = Fault.allCases.map(\.rawValue) + ["storeAnswerLost"]
-
-    /// Kinds of explanations that no core states yet: leases are renewed without a word.
-    private static let unused: [Explanation.Kind] = [.lease]
 
     /// Rows that were never taken.
     public var rowsMissing: [String] { Self.expectedRows.filter { rows[$0] == nil } }

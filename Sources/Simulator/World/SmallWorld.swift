@@ -137,7 +137,7 @@ struct SmallWorld: Hashable {
                 .rewind, .inspect:
                 hosts[index].work = action
             case .cancelWork(let id): if hosts[index].work?.id == id { hosts[index].work = nil }
-            case .armLease, .checkpoint, .report, .refuse, .explain: break
+            case .armLease, .checkpoint, .report, .refuse, .askVoters, .answerPeer, .explain: break
             }
         }
         if isDown { give(.serverDown, to: index) }

@@ -121,6 +121,8 @@ extension [InstanceAction] {
             case .inspect: "inspect"
             case .cancelWork: "cancel"
             case .refuse: "refuse"
+            case .askVoters: "ask"
+            case .answerPeer(let answer, _): answer.lease == nil ? "deny" : "grant"
             case .report, .explain: nil
             }
         }
