@@ -104,6 +104,30 @@ struct AbsenceTests {
         }
     }
 
+    @Test("a record that was lost is rebuilt from the copies beside the data, and a failover works after it (R1)")
+    func recordIsRebuilt() async throws {
+        try await TestCluster.with(["--durability", "required"]) { cluster in
+            let writers = try await Writers(on: cluster)
+            defer { writers.cancel() }
+            try await writers.goOn(cluster)
+            let before = try await cluster.view()
+            let primary = try await cluster.primary()
+            let server = try #require(try cluster.processes.servers[primary])
+            #expect(try await cluster.local("kill", "controller").code == 0)
+            try FileManager.default.removeItem(atPath: "\(cluster.folder.path)/controller/record.json")
+            try await cluster.up()
+            let after = try await cluster.healed()
+            #expect(after.term == before.term && after.primary == primary && server.isAlive)
+            #expect(after.history.count == before.history.count)
+            try await writers.goOn(cluster)
+            #expect(try await cluster.local("explain", "--last", "40").output.contains("it is rebuilt from the copy"))
+            #expect(try await cluster.local("kill", primary.text).code == 0)
+            try await cluster.healed(after: before.term)
+            try await writers.goOn(cluster)
+            #expect(try await writers.lost() == [])
+        }
+    }
+
     @Test("two controllers: when the one that leads is killed or frozen the other does the failover (R11)")
     func otherControllerLeads() async throws {
         try await TestCluster.with(["--durability", "required", "--controllers", "2"]) { cluster in

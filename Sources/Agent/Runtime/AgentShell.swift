@@ -37,6 +37,9 @@ public actor AgentShell {
     var listener: ControlServer?
     var questions: [(number: UInt64, connection: ConnectionID)] = []
     var lastQuestion: UInt64 = 0
+    /// The copy of the record that is kept beside the data, and whether it is being written (R1).
+    var recordCopy: [UInt8]?
+    var isKeeping = false
     var machine: InstanceMachine
     /// Grows when the machine is made anew: whatever belongs to an older one is dropped.
     var life = 0
@@ -146,7 +149,9 @@ public actor AgentShell {
     private func readController() async {
         for await event in client.events {
             switch event {
-            case .connected: enqueueReport()
+            case .connected:
+                if let copy = recordCopy { client.send(.keeps(copy: copy)) }
+                enqueueReport()
             case .message(let message): take(message)
             case .disconnected, .unreachable: break
             }
@@ -165,6 +170,7 @@ public actor AgentShell {
         case .answer(let answer):
             guard let sent = sentAt.last(where: { $0.sequence == answer.sequence }) else { return }
             apply(.answered(answer, sentAt: sent.at))
+        case .keepCopy(let copy): keep(copy)
         case .unknown(let kind):
             let refusal = OrderRefusal(
                 stamp: .none,

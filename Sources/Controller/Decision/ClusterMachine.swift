@@ -24,6 +24,9 @@ struct Seen: Hashable, Sendable {
     var failedTerm: Term = .none
     /// What it refused last, and why, so that a refusal that repeats is told once.
     var lastRefusal: String = ""
+    /// The record that its agent keeps, as it said or was given since, and the version that it was given (R1).
+    var copy: ClusterRecord?
+    var copySent: RecordVersion?
 
     var member: MemberID? {
         report?.state.incarnation.map { MemberID(name: spec.name, incarnation: $0) }
@@ -97,6 +100,9 @@ public struct ClusterMachine: Hashable, Sendable {
     var weakened: [String] = []
     /// When the record was last read anew because a member knew more.
     var readAt: MonotonicInstant?
+    /// Since when members show that the record is older than the cluster, and whether it is being replaced (R1).
+    var staleSince: MonotonicInstant?
+    var isRebuilding = false
     /// Set by the simulator alone, to prove that a rule is needed.
     package var weakness: Weakness?
     var actions: [ClusterAction] = []
@@ -133,6 +139,7 @@ public struct ClusterMachine: Hashable, Sendable {
             recordLoaded(record, now)
         case .recordUnknown(let reason):
             pending = nil
+            isRebuilding = false
             loaded = false
             breakPromises("whether the record was written is not known (\(reason)); look at the status, and ask again")
             explain(.record, "the record could not be written: \(reason); reading it again")
@@ -143,6 +150,7 @@ public struct ClusterMachine: Hashable, Sendable {
             askWitnesses(of: name, now)
         case .report(let name, let report): reported(name, report, now)
         case .refused(let name, let refusal): refused(name, refusal)
+        case .copy(let name, let copy): update(name) { $0.copy = copy }
         case .command(let command, let id): hold(command, id)
         case .tick: break
         }
@@ -184,6 +192,7 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func recordLoaded(_ found: ClusterRecord?, _ now: MonotonicInstant) {
         loaded = true
         pending = nil
+        isRebuilding = false
         record = found
         stepSince = now
         guard let found else { return }
@@ -200,6 +209,10 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func recordStored(_ now: MonotonicInstant) {
         guard let stored = pending else { return }
         pending = nil
+        if isRebuilding {
+            // As if somebody else had led until now (R11).
+            return recordLoaded(stored, now)
+        }
         let previous = record
         record = stored
         keepPromises()
@@ -249,6 +262,7 @@ public struct ClusterMachine: Hashable, Sendable {
         update(name) {
             $0.connected = true
             $0.lastOrder = nil
+            $0.copySent = nil
         }
     }
 
@@ -332,6 +346,8 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func answer(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
         // No answer is better than one without a lease: that would say that a leader means to withhold it (R10).
         guard let record, leadsCertainly(now) else { return }
+        // Whoever has an old record cannot mean anything by it: agents live as without a leader until it is rebuilt (R1).
+        if seen.contains(where: { one in one.report.map { isAhead($0, record) != nil } ?? false }) { return }
         var lease: Duration?
         if mayGrant(name, report, record) {
             lease = spec.timings.leaseDuration

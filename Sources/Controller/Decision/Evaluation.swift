@@ -8,13 +8,17 @@ extension ClusterMachine {
         let stale = staleReports(record)
         if !stale.isEmpty {
             readAgain(now)
+            guard let doubt = rebuild(record, now) else { return }
             return wait(
                 .record,
                 rule: "R1",
-                "the record is older than the cluster: nothing is decided until it is restored from a newer copy",
+                "the record is older than the cluster: nothing is decided until it is rebuilt from its members, or restored "
+                    + "from a newer copy; \(doubt)",
                 evidence: stale
             )
         }
+        staleSince = nil
+        handOutCopies(record, now)
         switch record.phase {
         case .forming: chooseFirstPrimary(record, now)
         case .initializing: awaitFirstPrimary(record, now)

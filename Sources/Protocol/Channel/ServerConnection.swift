@@ -157,7 +157,7 @@ extension AgentMessage {
     /// Whether it goes to the controller; else to another agent.
     fileprivate var isForController: Bool {
         switch self {
-        case .report, .refused: true
+        case .report, .refused, .keeps: true
         case .asksLease: false
         }
     }

@@ -3,6 +3,8 @@ public enum AgentMessage: Hashable, Sendable {
     case report(InstanceReport)
     /// An order was not taken, and why.
     case refused(OrderRefusal)
+    /// The copy of the record that it keeps, as a controller gave it: JSON, in UTF-8 (R1).
+    case keeps(copy: [UInt8])
     /// To another agent only: no leader answers (R10).
     case asksLease(LeaseRequest)
 }
@@ -11,6 +13,8 @@ public enum AgentMessage: Hashable, Sendable {
 public enum ControllerMessage: Hashable, Sendable {
     case answer(ReportAnswer)
     case order(Order)
+    /// A copy of the record, to be kept beside the data; no agent looks into it (R1).
+    case keepCopy([UInt8])
     /// An order this version does not know; to be refused with a reason.
     case unknown(kind: String)
 }

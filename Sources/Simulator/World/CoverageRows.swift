@@ -53,6 +53,7 @@ extension InstanceAction {
 enum ControllerRow: String, CaseIterable {
     case store, load, sendInitialize, sendPrepare, sendPrepareToRecover, sendPromote, sendFollow, sendDiscard
     case sendHandOver, sendStop, sendCatchUp, reply
+    case keepCopy
     case sendGovern, answerWithLease, answerWithoutLease, explain, concluded
 }
 
@@ -72,6 +73,7 @@ extension ClusterAction {
             case .handOver(let plan): plan.stops ? .sendStop : .sendHandOver
             }
         case .answer(let answer, _): answer.lease == nil ? .answerWithoutLease : .answerWithLease
+        case .keepCopy: .keepCopy
         case .explain: .explain
         case .concluded: .concluded
         case .reply: .reply
@@ -151,7 +153,7 @@ extension Coverage {
     }()
 
     /// Every fault there is.
-    public static let expectedFaults: [String] = Fault.allCases.map(\.rawValue) + ["storeAnswerLost"]
+    public static let expectedFaults: [String] = Fault.allCases.map(\.rawValue) + ["storeAnswerLost", "recordRestored"]
 
     /// Rows that were never taken.
     public var rowsMissing: [String] { Self.expectedRows.filter { rows[$0] == nil } }

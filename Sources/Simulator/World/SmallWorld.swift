@@ -189,7 +189,7 @@ struct SmallWorld: Hashable {
             case .answer(let answer, let name):
                 guard let index = hosts.indices.first(where: { spec.instances[$0].name == name }) else { continue }
                 give(.answered(answer, sentAt: now(hosts[index].clock)), to: index)
-            case .explain, .concluded, .reply: break
+            case .keepCopy, .explain, .concluded, .reply: break
             }
         }
         controllers[place].machine.forgetStory()

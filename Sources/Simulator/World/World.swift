@@ -98,6 +98,7 @@ final class World {
         scheduleClients()
         scheduleFaults()
         scheduleOperator()
+        scheduleRecordLoss()
         watchHealth()
         after(plan.safetySpan) { $0.heal() }
         while violation == nil, !isDone, let (moment, step) = queue.removeFirst() {

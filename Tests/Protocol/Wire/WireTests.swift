@@ -159,6 +159,10 @@ struct WireTests {
             let frame = ServerFrame.controller(.order(Order(stamp: stamp, kind: kind)))
             #expect(try WireCodec.decodeServerFrame(WireCodec.encode(frame)) == frame)
         }
+        let copy = ServerFrame.controller(.keepCopy(Array("{}".utf8)))
+        #expect(try WireCodec.decodeServerFrame(WireCodec.encode(copy)) == copy)
+        let kept = ClientFrame.agent(.keeps(copy: Array("{\"ü\": 1}".utf8)))
+        #expect(try WireCodec.decodeClientFrame(WireCodec.encode(kept)) == kept)
         for lease in [nil, Duration.seconds(3)] {
             let frame = ServerFrame.controller(.answer(ReportAnswer(sequence: 4, stamp: stamp, lease: lease)))
             #expect(try WireCodec.decodeServerFrame(WireCodec.encode(frame)) == frame)

@@ -263,6 +263,15 @@ nonisolated struct WireClientFrame: Sendable {
     set {body = .asksLease(newValue)}
   }
 
+  /// The copy of the record that was kept: JSON.
+  var recordCopy: String {
+    get {
+      if case .recordCopy(let v)? = body {return v}
+      return String()
+    }
+    set {body = .recordCopy(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -271,6 +280,8 @@ nonisolated struct WireClientFrame: Sendable {
     case refused(WireOrderRefusal)
     case request(WireOperatorRequest)
     case asksLease(WireLeaseRequest)
+    /// The copy of the record that was kept: JSON.
+    case recordCopy(String)
 
   }
 
@@ -333,6 +344,15 @@ nonisolated struct WireServerFrame: Sendable {
     set {body = .leaseAnswer(newValue)}
   }
 
+  /// A copy of the record, to be kept; no agent looks into it.
+  var keepCopy: String {
+    get {
+      if case .keepCopy(let v)? = body {return v}
+      return String()
+    }
+    set {body = .keepCopy(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -342,6 +362,8 @@ nonisolated struct WireServerFrame: Sendable {
     case order(WireOrder)
     case operatorAnswer(WireOperatorAnswer)
     case leaseAnswer(WireLeaseAnswer)
+    /// A copy of the record, to be kept; no agent looks into it.
+    case keepCopy(String)
 
   }
 
@@ -1576,7 +1598,7 @@ nonisolated extension WireServerState: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}report\0\u{1}refused\0\u{1}request\0\u{4}V\u{1}asks_lease\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}report\0\u{1}refused\0\u{1}request\0\u{4}V\u{1}asks_lease\0\u{3}record_copy\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1649,6 +1671,14 @@ nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.body = .asksLease(v)
         }
       }()
+      case 91: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.body != nil {try decoder.handleConflictingOneOf()}
+          self.body = .recordCopy(v)
+        }
+      }()
       default: break
       }
     }
@@ -1680,6 +1710,10 @@ nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
       guard case .asksLease(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 90)
     }()
+    case .recordCopy?: try {
+      guard case .recordCopy(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 91)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1694,7 +1728,7 @@ nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ServerFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{1}rejection\0\u{1}answer\0\u{1}order\0\u{3}operator_answer\0\u{4}U\u{1}lease_answer\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{1}rejection\0\u{1}answer\0\u{1}order\0\u{3}operator_answer\0\u{4}U\u{1}lease_answer\0\u{3}keep_copy\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1780,6 +1814,14 @@ nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.body = .leaseAnswer(v)
         }
       }()
+      case 91: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.body != nil {try decoder.handleConflictingOneOf()}
+          self.body = .keepCopy(v)
+        }
+      }()
       default: break
       }
     }
@@ -1814,6 +1856,10 @@ nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .leaseAnswer?: try {
       guard case .leaseAnswer(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 90)
+    }()
+    case .keepCopy?: try {
+      guard case .keepCopy(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 91)
     }()
     case nil: break
     }
