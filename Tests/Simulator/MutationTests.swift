@@ -7,7 +7,8 @@ struct MutationTests {
     /// Points that a few seeds show; `understudy-simulate --mutations` looks for all of them, with thousands.
     private static let quick: [BrokenRule] = [
         .volatilePromise, .unrecordedStep, .leaseTimer, .shortHorizon, .release, .gate, .revocation, .voterSwap,
-        .oneAnswerLess, .names, .selfRestart, .opening, .openingAtBirth, .evidenceOfOne,
+        .oneAnswerLess, .unboundGrant, .oneGrantLess, .forgottenGrant, .names, .selfRestart, .opening, .openingAtBirth,
+        .evidenceOfOne,
     ]
 
     @Test("what is left out is noticed, and the same faults alone break nothing", arguments: quick)

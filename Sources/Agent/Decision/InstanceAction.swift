@@ -167,5 +167,9 @@ public enum InstanceAction: Hashable, Sendable {
     case cancelWork(ActionID)
     case report
     case refuse(OrderRefusal)
+    /// Ask those agents; what they say comes back as `peerAnswered`, or never (R10).
+    case askVoters(LeaseRequest, [AgentAddress])
+    /// Answer that question, to that life of the agent alone which asked it: another may use the same sequence.
+    case answerPeer(LeaseAnswer, question: UInt64)
     case explain(Explanation)
 }

@@ -83,6 +83,10 @@ public enum InstanceEvent: Hashable, Sendable {
     /// No process of the server is left (R4).
     case serverDown
     case completed(ActionID, Outcome)
+    /// The agent of that instance, as its certificate says, asks for a lease (R10); the answer names the question.
+    case asked(LeaseRequest, from: InstanceName, question: UInt64)
+    /// The agent of that instance, as its certificate says, answers to `askVoters` of this agent's life.
+    case peerAnswered(LeaseAnswer, from: InstanceName)
     /// Time passed.
     case tick
 }

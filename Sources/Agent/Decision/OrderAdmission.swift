@@ -123,11 +123,18 @@ extension InstanceMachine {
         let row = admissionTable.first { $0.order == order.name && $0.situation == situation }
         if let refusal = row?.refusal { return refuse(order, refusal) }
         if let refusal = specialRefusal(order, situation) { return refuse(order, refusal) }
+        if case .prepare = order.kind, let reason = bindingReason(order.stamp.term, now) {
+            return refuse(order, reason)
+        }
         let termRises = order.stamp.term > state.promised.term
         if case .govern = order.kind, order.stamp.version > state.promised.version { awaitsConfirmation = true }
         // A promise of a higher term ends whatever the lower one had under way (R1, R6).
         if termRises { newTerm(order.stamp.term) }
-        persist { $0.promised = order.stamp }
+        persist {
+            $0.promised = order.stamp
+            // It was taken after the end of all that was granted before.
+            if case .prepare = order.kind, order.stamp.term > $0.grantedTerm { $0.grantedTerm = .none }
+        }
         adopt(order, now)
     }
 
@@ -201,7 +208,10 @@ extension InstanceMachine {
         case .govern(let governance):
             if state.primaryOfTerm < order.stamp.term { goOn() }
             // What the record holds decides what extends a lease, also for the agent after this one (R10).
-            persist { $0.rules = governance.rules }
+            persist {
+                $0.rules = governance.rules
+                $0.agents = governance.agents
+            }
             goal = .govern(governance, version: order.stamp.version)
         case .handOver(let plan): goal = .handOver(plan, version: order.stamp.version)
         }

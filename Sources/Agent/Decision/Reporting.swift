@@ -24,6 +24,8 @@ extension InstanceMachine {
         report.downFor = phase == .down ? downSince.map { now - $0 } : nil
         report.isReady = isReady
         report.fault = fault
+        report.boundFor = boundFor(now)
+        report.leaderless = leaderless(now)
         return report
     }
 

@@ -4,6 +4,8 @@ enum InstanceLayout {
     static let data = "pgdata"
     /// What the agent must not forget.
     static let state = "state"
+    /// Of the cluster record, as a controller gave it (R1).
+    static let recordCopy = "record-copy"
     /// Password of the replication role, in libpq's own format.
     static let passwords = "passfile"
     /// A data directory in the making; swapped with the real one when complete.

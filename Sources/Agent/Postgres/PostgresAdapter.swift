@@ -133,6 +133,27 @@ public actor PostgresAdapter {
         }
     }
 
+    /// The copy of the record that was kept last; nil if there is none (R1).
+    public func recordCopy() async throws(AdapterError) -> [UInt8]? {
+        do throws(LauncherError) {
+            return try await launcher.read(InstanceLayout.recordCopy, limit: Self.copyLimit)
+        } catch {
+            throw AdapterError(text: "could not read the copy of the record: \(error)")
+        }
+    }
+
+    /// Keeps a copy of the record durably, in place of the one before.
+    public func keep(recordCopy: [UInt8]) async throws(AdapterError) {
+        do throws(LauncherError) {
+            try await launcher.place(InstanceLayout.recordCopy, recordCopy)
+        } catch {
+            throw AdapterError(text: "could not keep a copy of the record: \(error)")
+        }
+    }
+
+    /// Largest copy of a record that is read.
+    private static let copyLimit = 256 * 1024
+
     /// Free bytes on the fuller of the volumes of data and WAL, which may be two; nil if nobody can say.
     public func freeSpace() async -> UInt64? {
         let data = try? await launcher.space("").availableBytes

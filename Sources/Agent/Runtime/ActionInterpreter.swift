@@ -36,6 +36,8 @@ extension AgentShell {
         case .cancelWork(let id): await cancel(id)
         case .report: enqueueReport()
         case .refuse(let refusal): client.send(.refused(refusal))
+        case .askVoters(let request, let agents): peers.ask(request, of: agents)
+        case .answerPeer(let answer, let question): answerPeer(answer, question)
         case .explain(let explanation): logger.decided(explanation)
         }
         return true

@@ -30,6 +30,7 @@ extension AgentShell {
                         server: found.server
                     )
                 )
+                await readRecordCopy()
                 enqueueReport()
                 pollNow.raise()
                 await reattach.wait()

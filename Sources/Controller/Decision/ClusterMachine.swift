@@ -26,6 +26,9 @@ struct Seen: Hashable, Sendable {
     var failedTerm: Term = .none
     /// What it refused last, and why, so that a refusal that repeats is told once.
     var lastRefusal: String = ""
+    /// The record that its agent keeps, as it said or was given since, and the version that it was given (R1).
+    var copy: ClusterRecord?
+    var copySent: RecordVersion?
 
     var member: MemberID? {
         report?.state.incarnation.map { MemberID(name: spec.name, incarnation: $0) }
@@ -103,6 +106,9 @@ public struct ClusterMachine: Hashable, Sendable {
     var weakened: [String] = []
     /// When the record was last read anew because a member knew more.
     var readAt: MonotonicInstant?
+    /// Since when members show that the record is older than the cluster, and whether it is being replaced (R1).
+    var staleSince: MonotonicInstant?
+    var isRebuilding = false
     /// Set by the simulator alone, to prove that a rule is needed.
     package var weakness: Weakness?
     var actions: [ClusterAction] = []
@@ -139,6 +145,7 @@ public struct ClusterMachine: Hashable, Sendable {
             recordLoaded(record, now)
         case .recordUnknown(let reason):
             pending = nil
+            isRebuilding = false
             loaded = false
             breakPromises("whether the record was written is not known (\(reason)); look at the status, and ask again")
             explain(.record, "the record could not be written: \(reason); reading it again")
@@ -149,6 +156,7 @@ public struct ClusterMachine: Hashable, Sendable {
             askWitnesses(of: name, now)
         case .report(let name, let report): reported(name, report, now)
         case .refused(let name, let refusal): refused(name, refusal)
+        case .copy(let name, let copy): update(name) { $0.copy = copy }
         case .command(let command, let id): hold(command, id)
         case .tick: break
         }
@@ -192,6 +200,7 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func recordLoaded(_ found: ClusterRecord?, _ now: MonotonicInstant) {
         loaded = true
         pending = nil
+        isRebuilding = false
         record = found
         stepSince = now
         guard let found else { return }
@@ -208,6 +217,10 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func recordStored(_ now: MonotonicInstant) {
         guard let stored = pending else { return }
         pending = nil
+        if isRebuilding {
+            // As if somebody else had led until now (R11).
+            return recordLoaded(stored, now)
+        }
         let previous = record
         record = stored
         keepPromises()
@@ -257,18 +270,38 @@ public struct ClusterMachine: Hashable, Sendable {
         update(name) {
             $0.connected = true
             $0.lastOrder = nil
+            $0.copySent = nil
         }
     }
 
     private mutating func reported(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
+        let previous = observation(name)?.report
         update(name) {
             $0.connected = true
             $0.report = report
             $0.reportAt = now
         }
+        noteLeaderless(name, report, was: previous)
         notePrimaryPosition(name, report, now)
         noteWeakened(name, report)
         noteReadiness(name, report, now)
+    }
+
+    /// Tells once how a primary went on that no leader had answered for a while (R10).
+    private mutating func noteLeaderless(_ name: InstanceName, _ report: InstanceReport, was previous: InstanceReport?)
+    {
+        func isLong(_ span: LeaderlessSpan) -> Bool { span.length > spec.timings.leaseDuration }
+        guard let span = report.leaderless, isLong(span), name == record?.primary else { return }
+        if previous?.leaderless.map(isLong) == true { return }
+        let seconds = span.length.wholeMilliseconds / 1000
+        let who = span.extendedBy.map(\.text).joined(separator: ", ")
+        explain(
+            .lease,
+            rule: "R10",
+            "'\(name)' went on for \(seconds) s without a leader, in term \(report.state.primaryOfTerm)"
+                + (who.isEmpty ? "" : ": \(who) extended its lease"),
+            evidence: report.opened ? [] : ["off the route: its commits wait"]
+        )
     }
 
     private mutating func refused(_ name: InstanceName, _ refusal: OrderRefusal) {
@@ -326,6 +359,8 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func answer(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
         // No answer is better than one without a lease: that would say that a leader means to withhold it (R10).
         guard let record, leadsCertainly(now) else { return }
+        // Whoever has an old record cannot mean anything by it: agents live as without a leader until it is rebuilt (R1).
+        if seen.contains(where: { one in one.report.map { isAhead($0, record) != nil } ?? false }) { return }
         var lease: Duration?
         if mayGrant(name, report, record) {
             lease = spec.timings.leaseDuration

@@ -235,9 +235,8 @@ extension ClusterMachine {
         return nil
     }
 
-    /// Whether the recorded primary is seen stopped, or ends with a lease that only this controller extends.
+    /// Whether the recorded primary is seen stopped; what its voters' agents extend is not seen from here (R10).
     private func cannotServeUnseen(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
-        if record.rules.allSatisfy({ $0.mode == .async && $0.answersNeeded != nil }) { return true }
         guard let one = record.primary.flatMap(observation), isFresh(one, now), let report = one.report else {
             return false
         }

@@ -8,13 +8,17 @@ extension ClusterMachine {
         let stale = staleReports(record)
         if !stale.isEmpty {
             readAgain(now)
+            guard let doubt = rebuild(record, now) else { return }
             return wait(
                 .record,
                 rule: "R1",
-                "the record is older than the cluster: nothing is decided until it is restored from a newer copy",
+                "the record is older than the cluster: nothing is decided until it is rebuilt from its members, or restored "
+                    + "from a newer copy; \(doubt)",
                 evidence: stale
             )
         }
+        staleSince = nil
+        handOutCopies(record, now)
         switch record.phase {
         case .forming: chooseFirstPrimary(record, now)
         case .initializing: awaitFirstPrimary(record, now)
@@ -148,8 +152,12 @@ extension ClusterMachine {
         let goesOn = record.isContinued && report.state.primaryOfTerm < record.term
         guard report.state.primaryOfTerm == record.term || goesOn else { return }
         let changing = record.rules.count > 1 && report.confirmation?.version != record.version
-        guard changing || goesOn || report.readyToHandOver != nil || report.rules != record.rules else { return }
-        order(.govern(Governance(rules: record.rules, peers: peers(of: name, record))), to: name, now)
+        guard
+            changing || goesOn || report.readyToHandOver != nil || report.rules != record.rules
+                || report.state.agents != spec.agents
+        else { return }
+        let governance = Governance(rules: record.rules, peers: peers(of: name, record), agents: spec.agents)
+        order(.govern(governance), to: name, now)
     }
 
     func peers(of name: InstanceName, _ record: ClusterRecord) -> [MemberID] {

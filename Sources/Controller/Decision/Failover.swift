@@ -211,7 +211,7 @@ extension ClusterMachine {
             wait(
                 .waiting,
                 rule: "R7",
-                "term \(record.term) waits for answers: \(waitText(record, members))"
+                "term \(record.term) waits for answers: \(waitText(record, members, now))"
             )
         }
         let enough = record.rules.allSatisfy { rule in
@@ -223,6 +223,10 @@ extension ClusterMachine {
         for one in seen where !hasPrepared(one, record, now) && !mayGiveWay(one, record, now) {
             if one.spec.name == catchUp?.candidate { continue }
             // A former primary holds everything it acknowledged: its own answer ends the wait for others (R7, R19).
+            if let end = boundUntil(one, now) {
+                wakeBy(end)
+                continue
+            }
             let isWanted = record.request?.candidate == one.spec.name
             let recover = !enough || nobodyIsEligible || now >= patience || isWanted
             order(.prepare(recover: recover), to: one.spec.name, now)
@@ -243,9 +247,23 @@ extension ClusterMachine {
         return prepared.term == record.term && (isKnown || weakness == .unknownTimelines)
     }
 
-    private func waitText(_ record: ClusterRecord, _ members: [MemberID]) -> String {
+    /// For how long a member refuses to prepare, since it extended the primary's lease while no leader answered (R10).
+    ///
+    /// No word of a member counts for longer than it can be bound.
+    private func boundUntil(_ one: Seen, _ now: MonotonicInstant) -> MonotonicInstant? {
+        guard let bound = one.report?.boundFor, let at = one.reportAt, bound > .zero, bound <= spec.timings.leaseHorizon
+        else {
+            return nil
+        }
+        return at + bound > now ? at + bound : nil
+    }
+
+    private func waitText(_ record: ClusterRecord, _ members: [MemberID], _ now: MonotonicInstant) -> String {
         let rules = record.rules.map(neededText).joined(separator: " and ")
+        let bound = seen.filter { boundUntil($0, now) != nil }.map(\.spec.name.text).joined(separator: ", ")
+        let later = "; \(bound) granted a lease while no leader answered, and prepare when that is over (R10)"
         return "needed are \(rules), or '\(record.primary?.text ?? "none")' itself; so far \(naming(members, record))"
+            + (bound.isEmpty ? "" : later)
     }
 
     /// Names for a person: whoever bears a voter's or the primary's name, but holds another copy, is told apart.
@@ -404,7 +422,8 @@ extension ClusterMachine {
             timeline: assigned.timeline,
             rules: record.rules,
             peers: peers(of: name, record),
-            history: record.history
+            history: record.history,
+            agents: spec.agents
         )
         order(.promote(promotion), to: name, now)
         orderFollowers(record, now)

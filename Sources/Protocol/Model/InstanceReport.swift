@@ -29,6 +29,10 @@ public struct InstanceState: Hashable, Sendable, Codable {
     public var tainted: Bool
     /// The record's rules as last told in `primaryOfTerm`: what extends its lease without a leader (R10).
     public var rules: [Rule]
+    /// Highest term for which it extended another instance's lease: what its next agent is still bound by (R10).
+    public var grantedTerm: Term
+    /// Where the agents of the voters answer, as a leader last told its primary (R10).
+    public var agents: [AgentAddress]
 
     /// Creates an instance state from its parts.
     public init() {
@@ -39,6 +43,8 @@ public struct InstanceState: Hashable, Sendable, Codable {
         releasedTerm = .none
         tainted = false
         rules = []
+        grantedTerm = .none
+        agents = []
     }
 
     /// Whether the directory is that of a primary in office.
@@ -305,6 +311,10 @@ public struct InstanceReport: Hashable, Sendable, Codable {
     public static let weakenedLimit = 20
     /// Folders with WAL that the recorded history does not contain, set aside before it was destroyed (R14).
     public var keptWAL: [String]
+    /// For how long it still refuses to prepare, because it granted a lease (R10); nil if it does not.
+    public var boundFor: Duration?
+    /// Of a primary that no leader has answered for a while; nil for all others.
+    public var leaderless: LeaderlessSpan?
 
     /// Creates an instance report from its parts.
     public init(sequence: UInt64, state: InstanceState, directory: DataDirectory, server: ServerState) {
@@ -329,6 +339,8 @@ public struct InstanceReport: Hashable, Sendable, Codable {
         fault = ""
         weakened = []
         keptWAL = []
+        boundFor = nil
+        leaderless = nil
     }
 }
 

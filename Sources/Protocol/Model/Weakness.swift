@@ -26,4 +26,10 @@ package enum Weakness: String, Hashable, Sendable, CaseIterable {
     case unjudgedFollower
     /// A primary opens although its newest rule demands nobody (R24).
     case openingAtBirth
+    /// A voter that granted a lease prepares at once (R10).
+    case unboundGrant
+    /// An agent that comes anew does not mind what the one before it granted (R10).
+    case forgottenGrant
+    /// One grant less than half of the voters is enough (R10).
+    case oneGrantLess
 }

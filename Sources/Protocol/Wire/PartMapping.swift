@@ -133,6 +133,7 @@ extension WireInstanceSpec {
         server = WireEndpoint(specification.server)
         failoverPriority = Int64(specification.failoverPriority)
         noFailover = specification.noFailover
+        if let endpoint = specification.agent { agent = WireEndpoint(endpoint) }
     }
 
     func model() throws(WireError) -> InstanceSpec {
@@ -140,7 +141,8 @@ extension WireInstanceSpec {
             name: try ClusterProtocol.name(name, "instance"),
             server: try server.model("an instance's server"),
             failoverPriority: Int(failoverPriority),
-            noFailover: noFailover
+            noFailover: noFailover,
+            agent: hasAgent ? try agent.model("an instance's agent") : nil
         )
     }
 }

@@ -35,6 +35,8 @@ extension WireInstanceReport {
         if let free = report.freeBytes { freeBytes = free }
         fault = report.fault
         keptWal = report.keptWAL
+        if let time = report.boundFor { boundForNs = time.wholeNanoseconds }
+        if let span = report.leaderless { leaderless = WireLeaderlessSpan(span) }
     }
 
     func model() throws(WireError) -> InstanceReport {
@@ -69,6 +71,8 @@ extension WireInstanceReport {
         report.freeBytes = hasFreeBytes ? freeBytes : nil
         report.fault = fault
         report.keptWAL = keptWal.prefix(8).map { String($0.prefix(1024)) }
+        report.boundFor = hasBoundForNs ? .nanoseconds(boundForNs) : nil
+        report.leaderless = hasLeaderless ? try leaderless.model() : nil
         return report
     }
 }
@@ -112,6 +116,8 @@ extension WireInstanceState {
         releasedTerm = state.releasedTerm.rawValue
         tainted = state.tainted
         rules = state.rules.map(WireRule.init)
+        grantedTerm = state.grantedTerm.rawValue
+        agents = state.agents.map(WireAgentAddress.init)
     }
 
     func model() throws(WireError) -> InstanceState {
@@ -131,6 +137,8 @@ extension WireInstanceState {
         state.releasedTerm = Term(rawValue: releasedTerm)
         state.tainted = tainted
         state.rules = try ClusterProtocol.rules(rules)
+        state.grantedTerm = Term(rawValue: grantedTerm)
+        state.agents = try addresses(agents)
         return state
     }
 }

@@ -49,6 +49,12 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case behindIneligible = "R8-catchUp"
     /// Standbys that still receive are not asked.
     case evidenceOfOne = "R9"
+    /// A voter that granted a lease prepares at once.
+    case unboundGrant = "R10"
+    /// An agent that comes anew does not mind what the one before it granted.
+    case forgottenGrant = "R10-restart"
+    /// One grant less than half of the voters is enough.
+    case oneGrantLess = "R10-count"
     /// A new controller takes no lease for alive.
     case forgottenLease = "R11"
     /// A change records the new rule without the old one beside it.
@@ -101,6 +107,9 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .noLimit: "the limit of 'async' is not applied"
         case .behindIneligible: "the best of those that may be promoted is, whatever the others hold"
         case .evidenceOfOne: "standbys that still receive are not asked"
+        case .unboundGrant: "a voter that granted a lease prepares at once"
+        case .forgottenGrant: "an agent that comes anew does not mind what the one before it granted"
+        case .oneGrantLess: "one grant less than half of the voters is enough"
         case .forgottenLease: "a new controller takes no lease for alive"
         case .oldRule: "a change records the new rule without the old one beside it"
         case .changeUnconfirmed: "a change ends without the primary's confirmation"
@@ -129,6 +138,9 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .unknownTimelines: .unknownTimelines
         case .behindIneligible: .behindIneligible
         case .evidenceOfOne: .evidenceOfOne
+        case .unboundGrant: .unboundGrant
+        case .forgottenGrant: .forgottenGrant
+        case .oneGrantLess: .oneGrantLess
         case .forgottenLease: .forgottenLease
         case .changeUnconfirmed: .changeUnconfirmed
         case .changeWithoutBarrier: .changeWithoutBarrier
@@ -197,6 +209,19 @@ extension BrokenRule {
             Focus(faults: [.postmasterKilled, .hostKilled, .serversSevered, .hostPaused], barsSecond: true)
         case .evidenceOfOne:
             Focus(faults: [.serversSevered, .controllerCutOff, .controllerCutOff, .oneWayPartition])
+        case .unboundGrant, .oneGrantLess:
+            Focus(
+                faults: [.controllerCutOff, .serversSevered, .controllerCutOff, .oneWayPartition, .hostKilled],
+                durability: .async,
+                span: Time.seconds(3)...Time.seconds(12)
+            )
+        case .forgottenGrant:
+            Focus(
+                faults: [.controllerCutOff, .serversSevered, .agentKilled, .controllerCutOff, .agentKilled],
+                durability: .async,
+                spacing: Time.milliseconds(200)...Time.milliseconds(1200),
+                span: Time.seconds(3)...Time.seconds(12)
+            )
         case .forgottenLease: Focus(faults: [.controllerKilled, .hostIsolated, .controllerCutOff], durability: .async)
         case .oldRule, .changeUnconfirmed, .changeWithoutBarrier:
             Focus(

@@ -184,6 +184,8 @@ extension World {
         case .refuse(let refusal):
             trace("[\(host.name)] refuses \(refusal.order) of \(refusal.stamp): \(refusal.reason)")
             send(.refused(host.name, refusal), from: host)
+        case .askVoters(let request, let agents): ask(request, agents, host, agent)
+        case .answerPeer(let answer, let question): self.answer(answer, question, host)
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
             cover("explains: \(explanation.kind.rawValue)")

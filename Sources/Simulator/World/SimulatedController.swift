@@ -143,6 +143,9 @@ extension World {
         case .answer(let answer, let name):
             guard let host = host(of: name) else { return }
             send(answer, to: host, process)
+        case .keepCopy(let record, let name):
+            guard let host = host(of: name) else { return }
+            keep(record, host, process)
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
             cover("explains: \(explanation.kind.rawValue)")
@@ -207,6 +210,7 @@ extension World {
         host.leader = process
         process.connections[host.index] = ControlConnection(number: nextNumber(), isUp: true)
         tell(process, .connected(host.name))
+        if let copy = host.disk.copy { tell(process, .copy(host.name, copy)) }
         if let agent = host.agent { give(.report, host, agent) }
     }
 

@@ -91,6 +91,8 @@ final class DataFolder {
 struct Disk {
     var state: InstanceState?
     var folder: DataFolder?
+    /// Of the record, as a controller last gave it.
+    var copy: ClusterRecord?
     /// Something that is not this cluster's lies where the data should be.
     var isForeign = false
     /// No write succeeds.

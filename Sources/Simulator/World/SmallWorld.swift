@@ -137,7 +137,7 @@ struct SmallWorld: Hashable {
                 .rewind, .inspect, .readLineage:
                 hosts[index].work = action
             case .cancelWork(let id): if hosts[index].work?.id == id { hosts[index].work = nil }
-            case .armLease, .checkpoint, .report, .refuse, .explain: break
+            case .armLease, .checkpoint, .report, .refuse, .askVoters, .answerPeer, .explain: break
             }
         }
         if isDown { give(.serverDown, to: index) }
@@ -189,7 +189,7 @@ struct SmallWorld: Hashable {
             case .answer(let answer, let name):
                 guard let index = hosts.indices.first(where: { spec.instances[$0].name == name }) else { continue }
                 give(.answered(answer, sentAt: now(hosts[index].clock)), to: index)
-            case .explain, .concluded, .reply: break
+            case .keepCopy, .explain, .concluded, .reply: break
             }
         }
         controllers[place].machine.forgetStory()

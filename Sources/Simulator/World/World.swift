@@ -37,6 +37,8 @@ final class World {
     /// The first order of each name; that of a switchover is known before anybody asks for one.
     var pastOrders = [Order(stamp: .none, kind: .handOver(HandOver(stops: false, deadline: .seconds(10))))]
     var lastNumber = 0
+    /// Who asked what, while no leader answered.
+    var questions: [UInt64: Question] = [:]
     var lastRecord: UInt64 = 0
 
     init(_ options: SimulationOptions) {
@@ -69,7 +71,8 @@ final class World {
             InstanceSpec(
                 name: name,
                 server: Endpoint(host: "host-\(name)", port: 5432 + UInt16(index)),
-                noFailover: isBarred && index == 1
+                noFailover: isBarred && index == 1,
+                agent: Endpoint(host: "host-\(name)", port: 7431)
             )
         }
         guard let name = ClusterName("simulated") else { fatalError("the cluster's name is valid") }
@@ -95,6 +98,7 @@ final class World {
         scheduleClients()
         scheduleFaults()
         scheduleOperator()
+        scheduleRecordLoss()
         watchHealth()
         after(plan.safetySpan) { $0.heal() }
         while violation == nil, !isDone, let (moment, step) = queue.removeFirst() {

@@ -122,6 +122,8 @@ extension [InstanceAction] {
             case .readLineage: "read lineage"
             case .cancelWork: "cancel"
             case .refuse: "refuse"
+            case .askVoters: "ask"
+            case .answerPeer(let answer, _): answer.lease == nil ? "deny" : "grant"
             case .report, .explain: nil
             }
         }
