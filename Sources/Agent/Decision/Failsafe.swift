@@ -47,7 +47,7 @@ extension InstanceMachine {
     /// (R12): as long as k of its voters received after that moment, fewer than n − k + 1 can have been prepared.
     mutating func extendByVoters(_ now: MonotonicInstant) {
         guard let lease, lease.term == state.primaryOfTerm, state.isPrimaryInOffice, phase == .up, !isOverruled,
-            let status, !status.inRecovery, !state.rules.isEmpty
+            let status, !status.inRecovery, !state.rules.isEmpty, weakness != .noFailsafe
         else { return }
         guard state.rules.last?.answersNeeded != nil, state.rules.allSatisfy(isProvenByFlushes) else { return }
         guard let beat = beats.last(where: { hasReachedVoters($0, status) }) else { return }
@@ -108,7 +108,7 @@ extension InstanceMachine {
             endLapse()
             return false
         }
-        guard let exemption else { return false }
+        guard let exemption, weakness != .noFailsafe else { return false }
         if heldUntil.map({ now >= holdAt($0) }) ?? true {
             let end = now + configuration.timings.leaseDuration
             heldUntil = end
