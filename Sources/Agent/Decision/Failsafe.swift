@@ -49,7 +49,7 @@ extension InstanceMachine {
     /// no change ends without this agent's confirmation (R12): fewer than its n − k + 1 voters can have been prepared.
     mutating func extendWithoutLeader(_ now: MonotonicInstant) {
         guard let lease, lease.term == state.primaryOfTerm, state.isPrimaryInOffice, phase == .up, !isOverruled,
-            state.rules.last?.answersNeeded != nil
+            state.rules.last?.answersNeeded != nil, weakness != .noFailsafe
         else { return }
         var since: [MonotonicInstant] = []
         var duration = configuration.timings.leaseDuration
@@ -140,7 +140,7 @@ extension InstanceMachine {
             endLapse()
             return false
         }
-        guard let exemption else { return false }
+        guard let exemption, weakness != .noFailsafe else { return false }
         if heldUntil.map({ now >= holdAt($0) }) ?? true {
             let end = now + configuration.timings.leaseDuration
             heldUntil = end

@@ -102,7 +102,7 @@ public let admissionTable: [AdmissionRow] = {
 extension InstanceMachine {
     /// The situation in which an order of `term` finds this instance.
     package func situation(for term: Term) -> Situation {
-        if case .foreign = directory { return .foreign }
+        if case .foreign = directory, weakness != .foreignTaken { return .foreign }
         switch state.role {
         case .none: return .empty
         case .initializing, .cloning, .rewinding: return .unusable
@@ -116,7 +116,10 @@ extension InstanceMachine {
     /// Checks an order against what was promised and what this instance is; takes it or says why not.
     mutating func take(_ order: Order, _ now: MonotonicInstant) {
         if phase == .unknown { return refuse(order, "the launcher is not reached; it must run beside the agent") }
-        guard order.stamp.isCurrent(comparedTo: state.promised) else {
+        let isCurrent =
+            order.stamp.isCurrent(comparedTo: state.promised)
+            || weakness == .termOnly && order.stamp.term >= state.promised.term
+        guard isCurrent else {
             return refuse(order, "it was decided in \(order.stamp); \(state.promised) was accepted already (R1)")
         }
         let situation = situation(for: order.stamp.term)

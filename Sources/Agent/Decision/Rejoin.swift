@@ -116,12 +116,13 @@ extension InstanceMachine {
         let wanted = Following(term: state.promised.term, primary: plan.primary)
         // Somebody may have pointed it elsewhere by hand since.
         let strays = status.receiver.map { $0.status == "streaming" && $0.sender != plan.server } ?? false
-        if following == wanted && !strays { return }
+        if following == wanted && (!strays || weakness == .strayUnseen) { return }
         let isThere =
             weakness == .unjudgedFollower
             || status.receiver?.status == "streaming" && status.receiver?.sender == plan.server
         if cutPosition == nil && !isThere { return cut() }
-        switch judge(max(status.position, cutPosition ?? status.position), plan) {
+        let end = max(status.position, cutPosition ?? status.position)
+        switch weakness == .unjudgedFollower ? Ancestry.prefix : judge(end, plan) {
         case nil: break
         case .prefix:
             cutPosition = nil

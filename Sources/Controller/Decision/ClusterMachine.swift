@@ -124,7 +124,7 @@ public struct ClusterMachine: Hashable, Sendable {
         actions = []
         if startedAt == nil { startedAt = now }
         // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
-        if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4 {
+        if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4, weakness != .judgesOnWaking {
             wokeAt = now
             for place in seen.indices { (seen[place].muteSince, seen[place].stoppingSince) = (nil, nil) }
         }

@@ -93,6 +93,7 @@ extension ClusterMachine {
 
     /// Why no change of primary begins by itself; nil if nothing keeps it from that.
     func standstill(_ record: ClusterRecord) -> String? {
+        if weakness == .pauseIgnored { return nil }
         if spec.failoverDisabled { return "automatic failover is disabled in the configuration" }
         return record.pauseReason.map { "automation is paused (\($0))" }
     }

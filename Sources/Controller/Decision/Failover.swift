@@ -163,7 +163,7 @@ extension ClusterMachine {
     /// Whether those that can be reached now could satisfy every rule, if they all answer.
     private func couldBeMet(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
-        if let primary = record.primaryMember, reachable.contains(primary) { return true }
+        if let primary = record.primaryMember, reachable.contains(primary), weakness != .noOwnAnswer { return true }
         return record.rules.allSatisfy { isMet($0, by: reachable) }
     }
 
@@ -190,7 +190,8 @@ extension ClusterMachine {
         let answered = seen.filter { hasPrepared($0, record, now) }
         let members = answered.compactMap(\.member)
         let isNamed = weakness == .answerByName && members.contains { $0.name == record.primary }
-        let ownAnswer = isNamed || record.primaryMember.map(members.contains) ?? false
+        let isOwn = record.primaryMember.map(members.contains) ?? false
+        let ownAnswer = isNamed || isOwn && weakness != .noOwnAnswer
         if givesWay(record, now) { return }
         var nobodyIsEligible = false
         let isMet = ownAnswer || record.rules.allSatisfy { self.isMet($0, by: members) }
@@ -295,7 +296,8 @@ extension ClusterMachine {
             record: record,
             spec: spec,
             ownAnswer: ownAnswer,
-            primaryPosition: primaryPosition,
+            primaryPosition: primaryPosition
+                ?? (weakness == .unknownLag ? WALPosition(timeline: .none, lsn: .zero) : nil),
             avoided: couldNotCatchUp,
             ignoresIneligible: weakness == .behindIneligible
         )
@@ -363,13 +365,15 @@ extension ClusterMachine {
         _ answered: [Seen],
         _ now: MonotonicInstant
     ) -> [Rule] {
-        let swapped = record.rules.map { $0.promoting(candidate, replacing: old) }
+        var swapped = record.rules.map { $0.promoting(candidate, replacing: old) }
+        if weakness == .changeDropped { swapped = swapped.suffix(1) }
         guard let rule = swapped.last else { return swapped }
         let policy = VoterPolicy(mode: spec.durability, target: spec.synchronousStandbys)
         let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
         let prepared = answered.compactMap(\.member).filter { $0 != candidate }
         guard let next = policy.ruleAtPromotion(rule, prepared: prepared, reachable: reachable) else { return swapped }
-        let rules = swapped.filter { $0 != next } + [next]
+        let older = weakness == .changeDropped ? [] : swapped.filter { $0 != next }
+        let rules = older + [next]
         guard hasRoom(for: rules) else { return swapped }
         explain(.rules, rule: "R12", "with this promotion the rule changes from \(rule) to \(next)")
         return rules

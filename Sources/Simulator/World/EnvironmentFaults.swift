@@ -93,14 +93,18 @@ extension World {
         case .volumeLost:
             guard canLose(host) else { return false }
             killHost(host, span)
-            trace("[\(host.name)] the volume is lost")
-            host.disk = Disk()
-            oracle.volumeLostAt = now
-            host.promised = .none
+            loseDisk(host)
         case .foreignDirectory: return mountForeign(host, span)
         default: host.agent?.failsNextPersist = true
         }
         return true
+    }
+
+    func loseDisk(_ host: Host) {
+        trace("[\(host.name)] the volume is lost")
+        host.disk = Disk()
+        oracle.volumeLostAt = now
+        host.promised = .none
     }
 
     /// Somebody mounts another volume and, after a while, the right one again.

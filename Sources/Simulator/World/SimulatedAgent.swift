@@ -79,6 +79,7 @@ extension World {
         if case .order(let order) = event {
             let isRefused = agent.actions.contains { if case .refuse = $0 { true } else { false } }
             coverage.orders[order.name + (isRefused ? " refused" : " taken"), default: 0] += 1
+            if !isRefused, !plan.steps.isEmpty { host.taken.append(order) }
         }
         let hasSteps = agent.actions.contains { action in
             switch action {

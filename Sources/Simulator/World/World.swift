@@ -45,7 +45,7 @@ final class World {
         self.options = options
         var random = SplitMix64(seed: options.seed)
         let isAsync = options.durability == .async
-        let focus = options.brokenRule?.focus
+        let focus = options.focus
         let usual = isAsync ? 1 + random.below(4) : 2 + random.below(3)
         let count = focus?.instances ?? usual
         let usualLease = random.chance(600) ? 3 : 2 + random.below(isAsync ? 6 : 19)
@@ -59,14 +59,14 @@ final class World {
         }
         network = SimulatedNetwork(count: count)
         plan = FaultPlan(&random, isCalm: options.seed % 16 == 0 && focus == nil, options.durability)
-        if let rule = options.brokenRule { plan.focus(on: rule, &random) }
+        if let focus { plan.focus(on: focus, &random) }
         self.random = random
     }
 
     private static func makeSpec(count: Int, _ options: SimulationOptions, _ timings: Timings) -> ClusterSpec {
         let names = ["a", "b", "c", "d"].compactMap { InstanceName($0) }
         // In some worlds one of several standbys may not be promoted on its own (R8).
-        let isBarred = options.brokenRule?.focus.barsSecond ?? (options.seed % 7 == 3 && count > 2)
+        let isBarred = options.focus?.barsSecond ?? (options.seed % 7 == 3 && count > 2)
         let instances = names.prefix(count).enumerated().map { index, name in
             InstanceSpec(
                 name: name,
@@ -78,7 +78,7 @@ final class World {
         guard let name = ClusterName("simulated") else { fatalError("the cluster's name is valid") }
         // With three standbys and more, two of them sometimes.
         let isDouble = count > 3 && options.durability.isSynchronous
-        let isAsked = options.brokenRule.map { $0.focus.synchronousStandbys == 2 } ?? (options.seed % 3 == 0)
+        let isAsked = options.focus.map { $0.synchronousStandbys == 2 } ?? (options.seed % 3 == 0)
         return ClusterSpec(
             name: name,
             durability: options.durability,
@@ -97,6 +97,7 @@ final class World {
         for host in hosts { after(random.number(0...Time.milliseconds(300))) { $0.startAgent(host) } }
         scheduleClients()
         scheduleFaults()
+        scheduleSteering()
         scheduleOperator()
         scheduleRecordLoss()
         watchHealth()
