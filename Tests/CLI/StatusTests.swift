@@ -56,6 +56,27 @@ struct StatusTests {
         #expect(text.split(separator: "\n").allSatisfy { $0.last != " " })
     }
 
+    @Test("WAL that was kept aside is listed, and nothing said where there is none (R14)")
+    func keptWAL() throws {
+        var view = try view()
+        #expect(!(try report(view).text().contains("does not contain")))
+        let folder = "/data/one/divergent-wal/joining-00000002-left-00000001-at-0-3000148"
+        view.instances[0].keptWAL = [folder]
+        let text = try report(view).text()
+        #expect(text.contains("WAL that this history does not contain") && text.contains("\n  \(folder)\n"))
+    }
+
+    @Test("lag is shown in bytes and in time, and a suspect primary with its reason (R9, R22)")
+    func lagAndSuspicion() throws {
+        var view = try view()
+        view.instances[0].lagMilliseconds = 420
+        view.suspect = Explanation(.evidence, rule: "R9", "'two' is suspect: its agent does not report")
+        let text = try report(view).text()
+        #expect(text.contains("1953 kB, 420 ms") && text.contains("\nSuspect: 'two' is suspect"))
+        view.instances[0].lagMilliseconds = 75_000
+        #expect(try report(view).text().contains("1953 kB, 75 s"))
+    }
+
     @Test("a cluster at k = 0 is shown as the single server that it is")
     func singleServer() throws {
         var view = try view()

@@ -34,6 +34,37 @@ struct AbsenceTests {
         }
     }
 
+    @Test("async, 1+2: without controller and with one standby dead the other's agent extends the lease (R10)")
+    func oneAgentIsEnough() async throws {
+        try await TestCluster.with(["--durability", "async"]) { cluster in
+            let writers = try await Writers(on: cluster)
+            defer { writers.cancel() }
+            try await writers.goOn(cluster)
+            let before = try await cluster.wait("both standbys vote") { view in
+                view.instances.count(where: \.votes) == 2
+            }
+            let primary = try await cluster.primary()
+            let standby = try await cluster.standby()
+            let server = try #require(try cluster.processes.servers[primary])
+            #expect(try await cluster.local("kill", "controller").code == 0)
+            #expect(try await cluster.local("kill", standby.text, "--what", "launcher").code == 0)
+            #expect(try await cluster.local("kill", standby.text, "--what", "agent").code == 0)
+            let start = MonotonicClock.now()
+            while MonotonicClock.now() - start < Self.manyLeases { try await writers.goOn(cluster) }
+            #expect(server.isAlive)
+            try await cluster.up()
+            let after = try await cluster.healed()
+            #expect(after.term == before.term && after.primary == primary && server.isAlive)
+            try await writers.goOn(cluster)
+            let told = try await cluster.local("explain", "--last", "40").output
+            #expect(told.contains("without a leader"))
+            // What was granted holds up a failover for the length of a lease, and no longer.
+            #expect(try await cluster.local("kill", primary.text).code == 0)
+            try await cluster.healed(after: before.term)
+            try await writers.goOn(cluster)
+        }
+    }
+
     @Test("required, 1+1: with controller and standby gone nothing is stopped, reads go on, commits wait (R10)")
     func nothingIsStopped() async throws {
         try await TestCluster.with(["--durability", "required", "--instances", "2"]) { cluster in
@@ -68,6 +99,30 @@ struct AbsenceTests {
             try await cluster.up()
             let after = try await cluster.healed()
             #expect(after.term == before.term && server.isAlive)
+            try await writers.goOn(cluster)
+            #expect(try await writers.lost() == [])
+        }
+    }
+
+    @Test("a record that was lost is rebuilt from the copies beside the data, and a failover works after it (R1)")
+    func recordIsRebuilt() async throws {
+        try await TestCluster.with(["--durability", "required"]) { cluster in
+            let writers = try await Writers(on: cluster)
+            defer { writers.cancel() }
+            try await writers.goOn(cluster)
+            let before = try await cluster.view()
+            let primary = try await cluster.primary()
+            let server = try #require(try cluster.processes.servers[primary])
+            #expect(try await cluster.local("kill", "controller").code == 0)
+            try FileManager.default.removeItem(atPath: "\(cluster.folder.path)/controller/record.json")
+            try await cluster.up()
+            let after = try await cluster.healed()
+            #expect(after.term == before.term && after.primary == primary && server.isAlive)
+            #expect(after.history.count == before.history.count)
+            try await writers.goOn(cluster)
+            #expect(try await cluster.local("explain", "--last", "40").output.contains("it is rebuilt from the copy"))
+            #expect(try await cluster.local("kill", primary.text).code == 0)
+            try await cluster.healed(after: before.term)
             try await writers.goOn(cluster)
             #expect(try await writers.lost() == [])
         }

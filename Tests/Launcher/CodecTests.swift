@@ -12,6 +12,7 @@ struct CodecTests {
         .remove(path: "a"),
         .rename(from: "a", to: "b", mode: .exchange), .list(path: ""), .removeTree(path: "c"),
         .makeDirectory(path: "d", mode: 0o700), .inspect(path: "e"), .space(path: "."),
+        .readStart(path: "f", count: 24), .copy(from: "g", to: "h/i", limit: 1 << 33),
         .lease(remainingMilliseconds: 3000, fenceBudgetMilliseconds: 500, countedFrom: -1),
     ]
 

@@ -34,6 +34,17 @@ extension LauncherProcessTests {
                 #expect(try await client.inspect("moved")?.size == 1 << 20)
                 #expect(try await client.inspect("pgdata")?.kind == .folder)
                 #expect(try await client.inspect("none") == nil)
+                #expect(try await client.readStart("moved", count: 3) == [0, 1, 2])
+                #expect(try await client.readStart("none", count: 3) == nil)
+                try await client.copy("moved", to: "kept", limit: 1 << 20)
+                #expect(try await client.read("kept") == contents)
+                for (from, to, limit) in [("kept", "pgdata/large", 1 << 20), ("kept", "b", 1000), ("none", "b", 9)] {
+                    await #expect(throws: LauncherError.self) {
+                        try await client.copy(from, to: to, limit: UInt64(limit))
+                    }
+                }
+                #expect(try await client.inspect("b") == nil)
+                #expect(try await client.read("pgdata/large") == [1])
                 #expect(try await client.remove("moved"))
                 #expect(try await client.remove("moved") == false)
                 let space = try await client.space("pgdata")
@@ -70,6 +81,9 @@ extension LauncherProcessTests {
                 let attempts: [() async throws -> Void] = [
                     { try await client.place(path, [1]) },
                     { if try await client.read(path) == nil { throw LauncherError(.absent, "") } },
+                    { if try await client.readStart(path, count: 1) == nil { throw LauncherError(.absent, "") } },
+                    { try await client.copy(path, to: "b", limit: 9) },
+                    { try await client.copy("a", to: path, limit: 9) },
                     { if try await client.remove(path) == false { throw LauncherError(.absent, "") } },
                     { try await client.rename("a", to: path) },
                     { if try await client.removeTree(path) == false { throw LauncherError(.absent, "") } },

@@ -7,7 +7,10 @@ struct MutationTests {
     /// Points that a few seeds show; `understudy-simulate --mutations` looks for all of them, with thousands.
     private static let quick: [BrokenRule] = [
         .volatilePromise, .unrecordedStep, .leaseTimer, .shortHorizon, .release, .gate, .revocation, .voterSwap,
-        .oneAnswerLess, .names, .selfRestart, .opening, .openingAtBirth, .evidenceOfOne,
+        .oneAnswerLess, .unboundGrant, .oneGrantLess, .forgottenGrant, .names, .selfRestart, .opening, .openingAtBirth,
+        .evidenceOfOne, .termOnly, .foreignTaken, .connectedTimeline, .noOwnAnswer, .changeDropped, .answerByName,
+        .positionWithoutTimeline, .unknownLag, .judgesOnWaking, .noFailsafe, .blindWrite, .zeroWithoutCheckpoint,
+        .unjudgedFollower, .strayUnseen, .pauseIgnored, .unprovenSender,
     ]
 
     @Test("what is left out is noticed, and the same faults alone break nothing", arguments: quick)
@@ -19,6 +22,15 @@ struct MutationTests {
             return simulate(options).violation == nil
         }
         #expect(noticed, "\(rule.rawValue): \(rule.meaning)")
+    }
+
+    @Test("a run that is steered to a missing point breaks nothing where it is not missing", arguments: quick)
+    func steeredRunsAreFair(rule: BrokenRule) {
+        for seed in UInt64(1)...8 {
+            var options = SimulationOptions(seed: seed, durability: rule.durability, brokenRule: rule)
+            options.isFair = true
+            #expect(simulate(options).violation == nil, "seed \(seed)")
+        }
     }
 
     @Test("every point says what is left out")

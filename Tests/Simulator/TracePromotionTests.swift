@@ -106,6 +106,8 @@ struct PromotionTraces {
             it.join(it.b, it.c)
             it.until("c connects") { $0.c.server?.receiver != nil }
             it.kill(it.b)
+            // Else the old primary would be rewound to one that is gone.
+            it.pass(4)
             it.joinAll()
             it.revive(it.a)
             it.until("a serves") { $0.isOpenPrimary($0.a, since: 3) }

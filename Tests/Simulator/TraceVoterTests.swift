@@ -106,7 +106,7 @@ struct VoterTraces {
     @Test("C5: a late copy of an earlier order of the same term is refused (R1)")
     func lateOrder() {
         let setting = Setting(durability: .preferred, standbys: 1)
-        play(setting, bites: [.weak(.staleVersion, "I3")]) { it in
+        play(setting, bites: [.weak(.termOnly, nil)]) { it in
             it.born()
             it.kill(it.b)
             it.until("a is alone by its rule") { $0.record.rules == [Rule(voters: [], required: 0, mode: .preferred)] }

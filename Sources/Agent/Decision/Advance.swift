@@ -50,7 +50,7 @@ extension InstanceMachine {
                 .fence,
                 rule: "R3",
                 "the lease of term \(lease.term) was not renewed: the server is stopped",
-                evidence: ["ends in \((lease.end - now).wholeMilliseconds) ms"]
+                evidence: ["ends in \((lease.end - now).wholeMilliseconds) ms"] + grantsMissing
             )
             stop(.immediate)
         }
@@ -166,6 +166,7 @@ extension InstanceMachine {
             $0.role = .primary
             $0.primaryOfTerm = $0.promised.term
             $0.rules = promotion.rules
+            $0.agents = promotion.agents
         }
         arm()
         explain(

@@ -12,7 +12,8 @@ extension InstanceMachine {
             goal = .prepare(recover: false)
             return prepare(recover: false)
         }
-        switch ancestry(of: position, in: plan.history) {
+        switch judge(position, plan) {
+        case nil: break
         case .prefix:
             prepared = nil
             cutPosition = nil
@@ -26,7 +27,7 @@ extension InstanceMachine {
                 primary: plan.primary,
                 server: plan.server,
                 systemIdentifier: plan.systemIdentifier,
-                timeline: plan.history.last?.timeline ?? .first
+                lineage: Lineage(of: plan.history)
             )
             let id = begin(.follow(plan))
             add(.follow(id, upstream, peers: plan.peers))

@@ -10,16 +10,16 @@ extension InstanceMachine {
         }
         self.work = nil
         if case .failed(let reason) = outcome { return failed(work.kind, reason, now) }
-        // Reading the control file again mends nothing.
-        if work.kind != .inspect {
+        // Reading a file again mends nothing.
+        if work.kind != .inspect && work.kind != .readLineage {
             failures = 0
             fault = ""
         }
         switch (work.kind, outcome) {
         case (.cut, .cut(let position)): cutEnded(position)
         case (.follow(let plan), .following): followEnded(plan)
-        case (.promote(let promotion), .promoted(let timeline, let switchLSN, let forkLSN)):
-            promoted(promotion, timeline, switchLSN, forkLSN, now)
+        case (.promote(let promotion), .promoted(let timeline, let switchLSN, let fork)):
+            promoted(promotion, timeline, switchLSN, fork, now)
         case (.applyRules(let version, let rules), .rulesApplied(let barrier)):
             self.rules = rules
             confirmation = RuleConfirmation(version: version, barrier: barrier)
@@ -34,6 +34,7 @@ extension InstanceMachine {
             directory = .present(number)
             rejoining = true
             discarding = false
+            lineage = nil
             persist {
                 $0.role = .cloning
                 $0.incarnation = incarnation
@@ -44,8 +45,10 @@ extension InstanceMachine {
             explain(.rejoin, rule: "R14", "the copy is complete; this is incarnation \(incarnation)")
         case (.rewind, .rewound):
             rejoining = true
+            lineage = nil
             explain(.rejoin, rule: "R14", "rewound to the recorded history")
         case (.inspect, .inspected(let facts)): stopped = facts
+        case (.readLineage, .lineage(let found)): lineage = found
         default: failed(work.kind, "the action ended with an outcome that is not its own", now)
         }
     }
@@ -63,7 +66,7 @@ extension InstanceMachine {
             add(.stop(.immediate))
             retryLater("could not start the server: \(reason)", now)
         case .cut, .following, .promoted, .rulesApplied, .opened, .checkpointed, .initialized, .cloned, .rewound,
-            .inspected:
+            .inspected, .lineage:
             phase = .stopping(.immediate)
             add(.stop(.immediate))
             retryLater("the start ended with an outcome that is not its own", now)
@@ -99,7 +102,7 @@ extension InstanceMachine {
         _ promotion: Promotion,
         _ timeline: Timeline,
         _ switchLSN: LSN,
-        _ forkLSN: LSN,
+        _ fork: Lineage.Fork,
         _ now: MonotonicInstant
     ) {
         guard timeline == promotion.timeline else {
@@ -116,7 +119,8 @@ extension InstanceMachine {
             term: state.primaryOfTerm,
             timeline: timeline,
             switchLSN: switchLSN,
-            forkLSN: forkLSN
+            forkLSN: fork.lsn,
+            parent: fork.parent
         )
         openingLSN = switchLSN
         prepared = nil
@@ -127,7 +131,7 @@ extension InstanceMachine {
             .promote,
             rule: "R13",
             "out of recovery on timeline \(timeline)",
-            evidence: ["left its parent at \(forkLSN)", "switch record ends by \(switchLSN)"]
+            evidence: ["left timeline \(fork.parent) at \(fork.lsn)", "switch record ends by \(switchLSN)"]
         )
     }
 
@@ -171,6 +175,7 @@ extension InstanceMachine {
         case .initialize: retryLater("could not initialize: \(reason)", now)
         case .clone: retryLater("could not clone: \(reason)", now)
         case .inspect: retryLater("could not read the control file: \(reason)", now)
+        case .readLineage: retryLater("could not read the history file: \(reason)", now)
         }
     }
 }

@@ -36,34 +36,62 @@ extension InstanceMachine {
         if granted {
             grantedAt = max(grantedAt ?? sentAt, sentAt)
             if let deniedAt, deniedAt <= sentAt { self.deniedAt = nil }
+            denial = ""
         } else if state.isPrimaryInOffice, sentAt > grantedAt ?? (sentAt - .nanoseconds(1)) {
             deniedAt = max(deniedAt ?? sentAt, sentAt)
         }
     }
 
-    /// Extends the lease by a heartbeat that k voters of every rule have flushed, counted from before its writing.
+    /// Extends the lease without a leader, from the latest moment that every rule shows to be free of revocation.
     ///
-    /// The newest rule known here is always in the record, since no change ends without this agent's confirmation
-    /// (R12): as long as k of its voters received after that moment, fewer than n − k + 1 can have been prepared.
-    mutating func extendByVoters(_ now: MonotonicInstant) {
+    /// Where commits wait for voters that is the writing of a heartbeat which k of them have flushed; in `async` it is
+    /// the asking of a round in which half of them granted. The newest rule known here is always in the record, since
+    /// no change ends without this agent's confirmation (R12): fewer than its n − k + 1 voters can have been prepared.
+    mutating func extendWithoutLeader(_ now: MonotonicInstant) {
         guard let lease, lease.term == state.primaryOfTerm, state.isPrimaryInOffice, phase == .up, !isOverruled,
-            let status, !status.inRecovery, !state.rules.isEmpty
+            state.rules.last?.answersNeeded != nil, weakness != .noFailsafe
         else { return }
-        guard state.rules.last?.answersNeeded != nil, state.rules.allSatisfy(isProvenByFlushes) else { return }
-        guard let beat = beats.last(where: { hasReachedVoters($0, status) }) else { return }
-        let end = beat.begunAt + configuration.timings.leaseDuration
-        beats.removeAll { $0.begunAt <= beat.begunAt }
+        var since: [MonotonicInstant] = []
+        var duration = configuration.timings.leaseDuration
+        var evidence: [String] = []
+        if !rulesByFlushes.isEmpty {
+            guard let status, !status.inRecovery, let beat = beats.last(where: { hasReachedVoters($0, status) }) else {
+                return
+            }
+            since.append(beat.begunAt)
+            evidence.append("heartbeat at \(beat.end) is flushed")
+        }
+        if !rulesByGrants.isEmpty {
+            guard let round = grantedRound() else { return }
+            since.append(round.askedAt)
+            duration = min(duration, round.lease)
+            evidence.append("granted by \(round.grantedBy.map(\.name.text).joined(separator: ", "))")
+        }
+        guard let start = since.min() else { return }
+        beats.removeAll { $0.begunAt <= start }
+        rounds.removeAll { $0.askedAt < start }
+        let end = start + duration
         guard end > lease.end, end - configuration.timings.fenceBudget > now else { return }
         if grantedAt.map({ lease.end == $0 + configuration.timings.leaseDuration }) ?? true, isLeaderless(now) {
+            let who = rulesByGrants.isEmpty ? "the voters that stream from here" : "the agents of its voters"
             explain(
                 .lease,
                 rule: "R10",
-                "no leader answers: the voters that stream from here extend the lease of term \(lease.term)",
-                evidence: ["heartbeat at \(beat.end) is flushed"]
+                "no leader answers: \(who) extend the lease of term \(lease.term)",
+                evidence: evidence
             )
         }
+        extendedBy = rulesByGrants.isEmpty ? streamingVoters : grantedRound()?.grantedBy.map(\.name) ?? []
         self.lease = Lease(term: lease.term, end: end)
         arm()
+    }
+
+    private var rulesByFlushes: [Rule] { state.rules.filter { $0.mode != .async && $0.answersNeeded != nil } }
+
+    private var streamingVoters: [InstanceName] {
+        let streaming = (status?.senders ?? []).filter { $0.usesOwnSlot && $0.state == "streaming" }
+            .map(\.applicationName)
+        return (state.rules.last?.voters ?? []).filter { streaming.contains($0.applicationName) }.map(\.name)
     }
 
     private func hasReachedVoters(_ beat: Heartbeat, _ status: ServerStatus) -> Bool {
@@ -71,12 +99,16 @@ extension InstanceMachine {
             .filter { $0.usesOwnSlot && $0.state == "streaming" && $0.flushLSN >= beat.end }
             .map(\.applicationName)
         // A rule that only this primary's own answer meets needs no proof.
-        return state.rules.filter { $0.answersNeeded != nil }.allSatisfy { rule in
+        return rulesByFlushes.allSatisfy { rule in
             rule.voters.filter { past.contains($0.applicationName) }.count >= rule.required
         }
     }
 
-    private func isProvenByFlushes(_ rule: Rule) -> Bool { rule.mode != .async || rule.answersNeeded == nil }
+    /// How long no leader has granted, once that is longer than an answer takes.
+    func leaderless(_ now: MonotonicInstant) -> LeaderlessSpan? {
+        guard state.isPrimaryInOffice, phase == .up, let grantedAt, isLeaderless(now) else { return nil }
+        return LeaderlessSpan(length: now - grantedAt, extendedBy: extendedBy)
+    }
 
     /// Whether no report of the last two intervals was answered with a lease.
     func isLeaderless(_ now: MonotonicInstant) -> Bool {
@@ -108,7 +140,7 @@ extension InstanceMachine {
             endLapse()
             return false
         }
-        guard let exemption else { return false }
+        guard let exemption, weakness != .noFailsafe else { return false }
         if heldUntil.map({ now >= holdAt($0) }) ?? true {
             let end = now + configuration.timings.leaseDuration
             heldUntil = end
@@ -132,7 +164,6 @@ extension InstanceMachine {
     /// Whether it may say that rules are in force: before others can replace it, it holds a lease again (R2).
     func mayConfirm(_ rules: [Rule], _ now: MonotonicInstant) -> Bool {
         rules.allSatisfy { $0.answersNeeded == nil } || leaseIsLive(now, for: state.primaryOfTerm)
-            || weakness == .confirmsWithoutLease
     }
 
     /// Of a server that is gone.

@@ -34,6 +34,12 @@ extension InstanceMachine {
     /// No leader grants a lease: what the voters have flushed is worth a look more often (R10).
     public func reliesOnVoters(at now: MonotonicInstant) -> Bool { isPrimaryUp && isLeaderless(now) }
 
+    /// There was a data directory when it was last looked at, and no new one is being made.
+    public var hasData: Bool {
+        guard case .present = directory, work == nil else { return false }
+        return state.role == .standby || state.role == .primary || state.role == .rewinding
+    }
+
     /// A cut is made to answer `prepare`, not to judge what is on disk.
     package var answersPrepare: Bool {
         switch goal {
@@ -61,9 +67,11 @@ extension InstanceAction {
         switch self {
         case .start(let id, _, _), .cutReceiver(let id, _), .follow(let id, _, _), .promote(let id, _),
             .applyRules(let id, _), .openClients(let id), .checkpointFirst(let id), .initialize(let id),
-            .clone(let id, _), .rewind(let id, _), .inspect(let id):
+            .clone(let id, _, _), .rewind(let id, _), .inspect(let id), .readLineage(let id, _):
             id
-        case .persist, .armLease, .stop, .checkpoint, .cancelWork, .report, .refuse, .explain: nil
+        case .persist, .armLease, .stop, .checkpoint, .cancelWork, .report, .refuse, .askVoters,
+            .answerPeer, .explain:
+            nil
         }
     }
 }

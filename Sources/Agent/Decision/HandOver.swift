@@ -100,7 +100,8 @@ extension InstanceMachine {
     /// Its control file has told the end of its WAL, so that it need not be cut and judged first (R14).
     mutating func rejoinAfterShutdown(_ plan: FollowPlan, _ upstream: Upstream) -> Bool {
         guard phase == .down, let end = stopped?.endAsPrimary else { return false }
-        guard case .prefix = ancestry(of: end, in: plan.history) else { return false }
+        guard let found = judge(end, plan) else { return true }
+        guard found == .prefix else { return false }
         explain(
             .rejoin,
             rule: "R14",

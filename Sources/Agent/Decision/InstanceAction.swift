@@ -22,15 +22,18 @@ public struct Upstream: Hashable, Sendable {
     public var server: Endpoint
     /// What its data must be; checked before anything is copied.
     public var systemIdentifier: SystemIdentifier
-    /// Timeline that the primary is, or will be, on.
-    public var timeline: Timeline
+    /// Timelines of the recorded history, up to the one that the primary is, or will be, on.
+    public var lineage: Lineage
+
+    /// The one that the primary is, or will be, on.
+    public var timeline: Timeline { lineage.timeline }
 
     /// Creates an upstream from its parts.
-    public init(primary: InstanceName, server: Endpoint, systemIdentifier: SystemIdentifier, timeline: Timeline) {
+    public init(primary: InstanceName, server: Endpoint, systemIdentifier: SystemIdentifier, lineage: Lineage) {
         self.primary = primary
         self.server = server
         self.systemIdentifier = systemIdentifier
-        self.timeline = timeline
+        self.lineage = lineage
     }
 }
 
@@ -151,14 +154,22 @@ public enum InstanceAction: Hashable, Sendable {
     /// Make a data directory with a new incarnation (initdb into a sibling, swapped in).
     case initialize(ActionID)
     /// Base backup into a sibling, new incarnation, swapped in when complete.
-    case clone(ActionID, Upstream)
+    ///
+    /// `keepsWAL`: what the present directory has beyond the recorded history is set aside before.
+    case clone(ActionID, Upstream, keepsWAL: Bool)
     /// Recover, set the divergent WAL aside, `pg_rewind`, verify.
     case rewind(ActionID, Upstream)
     /// Read the control file of a server that is down.
     case inspect(ActionID)
+    /// Read the history file of that timeline in the data directory.
+    case readLineage(ActionID, Timeline)
     /// End that work: no further step of it is done, its tool is stopped, its outcome is ignored.
     case cancelWork(ActionID)
     case report
     case refuse(OrderRefusal)
+    /// Ask those agents; what they say comes back as `peerAnswered`, or never (R10).
+    case askVoters(LeaseRequest, [AgentAddress])
+    /// Answer that question, to that life of the agent alone which asked it: another may use the same sequence.
+    case answerPeer(LeaseAnswer, question: UInt64)
     case explain(Explanation)
 }

@@ -43,7 +43,7 @@ public enum Outcome: Hashable, Sendable {
     case started
     case cut(WALPosition)
     case following
-    case promoted(timeline: Timeline, switchLSN: LSN, forkLSN: LSN)
+    case promoted(timeline: Timeline, switchLSN: LSN, fork: Lineage.Fork)
     /// Names in force; the insert position read afterwards.
     case rulesApplied(barrier: LSN)
     case opened
@@ -53,6 +53,8 @@ public enum Outcome: Hashable, Sendable {
     /// A consistent standby of the upstream's history, not yet started.
     case rewound
     case inspected(StoppedFacts)
+    /// Without a fork if the file is not there, or says nothing.
+    case lineage(Lineage)
     /// Did not work; what and why, in a sentence.
     case failed(String)
 }
@@ -81,6 +83,10 @@ public enum InstanceEvent: Hashable, Sendable {
     /// No process of the server is left (R4).
     case serverDown
     case completed(ActionID, Outcome)
+    /// The agent of that instance, as its certificate says, asks for a lease (R10); the answer names the question.
+    case asked(LeaseRequest, from: InstanceName, question: UInt64)
+    /// The agent of that instance, as its certificate says, answers to `askVoters` of this agent's life.
+    case peerAnswered(LeaseAnswer, from: InstanceName)
     /// Time passed.
     case tick
 }

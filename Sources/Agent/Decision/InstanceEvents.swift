@@ -14,6 +14,7 @@ extension InstanceMachine {
         goal = .wait
         retryAt = nil
         discarding = false
+        lineage = nil
         awaitsConfirmation = false
         let promised = state.promised
         state = found ?? InstanceState()
@@ -34,6 +35,7 @@ extension InstanceMachine {
                 $0.tainted = false
             }
         }
+        bindAgain(now)
         // A complete copy has its incarnation; without one this is the old data, given up but perhaps not stopped yet.
         // Of a rewind nobody can say how far it came.
         rejoining = state.role == .cloning && state.incarnation != nil && matches
@@ -110,7 +112,7 @@ extension InstanceMachine {
         }
         rejoined(status)
         if !status.inRecovery && !state.isPrimaryInOffice { foundRoguePrimary(status) }
-        extendByVoters(now)
+        extendWithoutLeader(now)
         if status.inRecovery || !status.clientsAdmitted { return }
         // An agent that came back to an opened primary keeps it open: R23 was met before it opened.
         if state.isPrimaryInOffice && work == nil { opened = true }
@@ -194,6 +196,7 @@ extension InstanceMachine {
         armed = false
         forgetLapse()
         beats = []
+        rounds = []
         deniedAt = nil
         stopped = nil
         cutPosition = nil
@@ -239,7 +242,7 @@ extension Work.Kind {
     var needsServer: Bool {
         switch self {
         case .cut, .follow, .promote, .applyRules, .open: true
-        case .initialize, .clone, .rewind, .inspect: false
+        case .initialize, .clone, .rewind, .inspect, .readLineage: false
         }
     }
 }

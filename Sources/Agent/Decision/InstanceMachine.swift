@@ -50,7 +50,7 @@ enum ServerPhase: Hashable, Sendable {
 struct Work: Hashable, Sendable {
     enum Kind: Hashable, Sendable {
         case cut, follow(FollowPlan), promote(Promotion), applyRules(version: RecordVersion, rules: [Rule]), open
-        case initialize, clone, rewind, inspect
+        case initialize, clone, rewind, inspect, readLineage
     }
     var id: ActionID
     var kind: Kind
@@ -91,8 +91,19 @@ public struct InstanceMachine: Hashable, Sendable {
     var grantedAt: MonotonicInstant?
     /// When the report was sent that a leader last answered without granting; nil once it granted again.
     var deniedAt: MonotonicInstant?
-    /// Highest term that a leader named in an answer.
+    /// Highest term that a leader named in an answer, or another agent.
     var seenTerm: Term = .none
+    /// Rounds of questions to the voters' agents that may yet extend the lease, oldest first (R10).
+    var rounds: [GrantRound] = []
+    var lastRound: UInt64 = 0
+    /// When the voters' agents were asked last.
+    var askedAt: MonotonicInstant?
+    /// Who extended the lease last, without a leader.
+    var extendedBy: [InstanceName] = []
+    /// What another agent last said when it did not grant.
+    var denial = ""
+    /// Until when it prepares for no term above that of its last grant to another instance (R10).
+    var boundUntil: MonotonicInstant?
 
     var status: ServerStatus?
     var statusAt: MonotonicInstant?
@@ -118,6 +129,8 @@ public struct InstanceMachine: Hashable, Sendable {
     var discarding = false
     /// End of the WAL here, read after a cut with all of it replayed.
     var cutPosition: WALPosition?
+    /// What the history file here says of the timeline that the WAL here is on; nil if not read.
+    var lineage: Lineage?
     /// When the new primary checkpoints at the latest, so that others can rewind from it.
     var checkpointDue: MonotonicInstant?
     /// The checkpoint before a hand-over, while it runs; other work goes on beside it.
@@ -168,10 +181,13 @@ public struct InstanceMachine: Hashable, Sendable {
         case .postmasterExited: if downSince == nil { downSince = now }
         case .serverDown: serverDown(now)
         case .completed(let id, let outcome): completed(id, outcome, now)
+        case .asked(let request, let name, let question): asked(request, name, question, now)
+        case .peerAnswered(let answer, let name): peerAnswered(answer, name, now)
         case .tick: break
         }
         advance(now)
         hardenStop(now)
+        askVoters(now)
         checkInvariants(now)
         if outline != before { add(.report) }
         defer { actions = [] }
@@ -185,6 +201,7 @@ public struct InstanceMachine: Hashable, Sendable {
             moments += [holdAt(lease.end), lease.end - configuration.timings.fenceBudget, lease.end]
             if let heldUntil { moments.append(holdAt(heldUntil)) }
         }
+        if let askDue { moments.append(askDue) }
         if let retryAt { moments.append(retryAt) }
         if let stopDeadline { moments.append(stopDeadline) }
         if let checkpointDue { moments.append(checkpointDue) }

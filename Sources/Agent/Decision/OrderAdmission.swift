@@ -102,7 +102,7 @@ public let admissionTable: [AdmissionRow] = {
 extension InstanceMachine {
     /// The situation in which an order of `term` finds this instance.
     package func situation(for term: Term) -> Situation {
-        if case .foreign = directory { return .foreign }
+        if case .foreign = directory, weakness != .foreignTaken { return .foreign }
         switch state.role {
         case .none: return .empty
         case .initializing, .cloning, .rewinding: return .unusable
@@ -116,19 +116,28 @@ extension InstanceMachine {
     /// Checks an order against what was promised and what this instance is; takes it or says why not.
     mutating func take(_ order: Order, _ now: MonotonicInstant) {
         if phase == .unknown { return refuse(order, "the launcher is not reached; it must run beside the agent") }
-        let isCurrent = order.stamp.isCurrent(comparedTo: state.promised)
-        guard isCurrent || weakness == .staleVersion && order.stamp.term >= state.promised.term else {
+        let isCurrent =
+            order.stamp.isCurrent(comparedTo: state.promised)
+            || weakness == .termOnly && order.stamp.term >= state.promised.term
+        guard isCurrent else {
             return refuse(order, "it was decided in \(order.stamp); \(state.promised) was accepted already (R1)")
         }
         let situation = situation(for: order.stamp.term)
         let row = admissionTable.first { $0.order == order.name && $0.situation == situation }
         if let refusal = row?.refusal { return refuse(order, refusal) }
         if let refusal = specialRefusal(order, situation) { return refuse(order, refusal) }
+        if case .prepare = order.kind, let reason = bindingReason(order.stamp.term, now) {
+            return refuse(order, reason)
+        }
         let termRises = order.stamp.term > state.promised.term
         if case .govern = order.kind, order.stamp.version > state.promised.version { awaitsConfirmation = true }
         // A promise of a higher term ends whatever the lower one had under way (R1, R6).
         if termRises { newTerm(order.stamp.term) }
-        persist { $0.promised = order.stamp }
+        persist {
+            $0.promised = order.stamp
+            // It was taken after the end of all that was granted before.
+            if case .prepare = order.kind, order.stamp.term > $0.grantedTerm { $0.grantedTerm = .none }
+        }
         adopt(order, now)
     }
 
@@ -202,7 +211,10 @@ extension InstanceMachine {
         case .govern(let governance):
             if state.primaryOfTerm < order.stamp.term { goOn() }
             // What the record holds decides what extends a lease, also for the agent after this one (R10).
-            persist { $0.rules = governance.rules }
+            persist {
+                $0.rules = governance.rules
+                $0.agents = governance.agents
+            }
             goal = .govern(governance, version: order.stamp.version)
         case .handOver(let plan): goal = .handOver(plan, version: order.stamp.version)
         }

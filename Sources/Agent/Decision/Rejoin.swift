@@ -1,5 +1,30 @@
 import ClusterModel
 
+/// What the history file of a data directory says against the recorded history; nil if nothing (R14).
+///
+/// Every timeline that it went through must be recorded with the same parent and the same fork. One that no primary has
+/// confirmed tells what its candidate answered: the beginning of a record more, or what a lying disk lost since.
+func contradiction(of lineage: Lineage, to history: [Primacy]) -> String? {
+    let oldest = history.first?.timeline ?? .none
+    let start = lineage.forks.first?.parent ?? lineage.timeline
+    if let entry = history.last(where: { $0.timeline == start }), entry.parent != .none {
+        return "its history file says nothing of how timeline \(start) left timeline \(entry.parent)"
+    }
+    for (child, fork) in lineage.steps {
+        guard let entry = history.last(where: { $0.timeline == child }) else {
+            // The record forgets its oldest entries.
+            if child < oldest { continue }
+            return "its history file names timeline \(child), which the record does not have"
+        }
+        if child == oldest && entry.parent == .none { return "its history file lets the first timeline have a parent" }
+        let isSame = entry.parent == fork.parent && entry.forkLSN == fork.lsn
+        if isSame || !entry.isConfirmed && fork.lsn <= entry.forkLSN { continue }
+        return "its history file says that timeline \(child) left timeline \(fork.parent) at \(fork.lsn), the record "
+            + "that it left timeline \(entry.parent) at \(entry.forkLSN)"
+    }
+    return nil
+}
+
 /// Becoming a standby of the recorded primary: follow, rewind or rebuild (R14).
 extension InstanceMachine {
     mutating func follow(_ plan: FollowPlan) {
@@ -7,7 +32,7 @@ extension InstanceMachine {
             primary: plan.primary,
             server: plan.server,
             systemIdentifier: plan.systemIdentifier,
-            timeline: plan.history.last?.timeline ?? .first
+            lineage: Lineage(of: plan.history)
         )
         if plan.discard != nil && plan.discard == state.incarnation { discarding = true }
         if discarding { return rebuild(upstream, "it was told to") }
@@ -59,8 +84,8 @@ extension InstanceMachine {
             return add(.inspect(id))
         }
         if stopped.cleanShutdown {
-            let position = WALPosition(timeline: stopped.timeline, lsn: stopped.end)
-            switch ancestry(of: position, in: plan.history) {
+            switch judge(WALPosition(timeline: stopped.timeline, lsn: stopped.end), plan) {
+            case nil: return
             case .prefix:
                 persist { $0.role = .standby }
                 if rejoinAfterShutdown(plan, upstream) { return }
@@ -69,7 +94,8 @@ extension InstanceMachine {
             case .diverged(let reason): return rewind(upstream, reason)
             }
         }
-        switch ancestry(of: WALPosition(timeline: stopped.timeline, lsn: .zero), in: plan.history) {
+        switch judge(WALPosition(timeline: stopped.timeline, lsn: .zero), plan) {
+        case nil: break
         case .unknown(let reason): rebuild(upstream, reason)
         case .prefix, .diverged: rewind(upstream, "the former primary did not shut down cleanly")
         }
@@ -90,12 +116,14 @@ extension InstanceMachine {
         let wanted = Following(term: state.promised.term, primary: plan.primary)
         // Somebody may have pointed it elsewhere by hand since.
         let strays = status.receiver.map { $0.status == "streaming" && $0.sender != plan.server } ?? false
-        if following == wanted && !strays { return }
+        if following == wanted && (!strays || weakness == .strayUnseen) { return }
         let isThere =
             weakness == .unjudgedFollower
             || status.receiver?.status == "streaming" && status.receiver?.sender == plan.server
         if cutPosition == nil && !isThere { return cut() }
-        switch ancestry(of: max(status.position, cutPosition ?? status.position), in: plan.history) {
+        let end = max(status.position, cutPosition ?? status.position)
+        switch weakness == .unjudgedFollower ? Ancestry.prefix : judge(end, plan) {
+        case nil: break
         case .prefix:
             cutPosition = nil
             let id = begin(.follow(plan))
@@ -106,6 +134,23 @@ extension InstanceMachine {
             stop(.fast)
         case .unknown(let reason): rebuild(upstream, reason)
         }
+    }
+
+    /// Judges a position here by the recorded history and by the whole chain of the history file here; nil while that
+    /// must be read first.
+    mutating func judge(_ position: WALPosition, _ plan: FollowPlan) -> Ancestry? {
+        let found = ancestry(of: position, in: plan.history)
+        if case .unknown = found { return found }
+        guard position.timeline > .first else { return found }
+        guard let lineage, lineage.timeline == position.timeline else {
+            let id = begin(.readLineage)
+            add(.readLineage(id, position.timeline))
+            return nil
+        }
+        guard let reason = contradiction(of: lineage, to: plan.history) else { return found }
+        explain(.fault, rule: "R14", "the data directory is not of the recorded history: \(reason)")
+        persist { $0.tainted = true }
+        return .unknown(reason)
     }
 
     /// Looks at the control file before a standby is started: afterwards it no longer tells who ran it as primary.
@@ -132,6 +177,8 @@ extension InstanceMachine {
     }
 
     mutating func rebuild(_ upstream: Upstream, _ reason: String) {
+        // One that merely does not receive has nothing that the primary lacks.
+        let keepsWAL = state.role != .standby || state.tainted || !discarding
         rejoining = false
         discarding = true
         // What holds nothing of use is given up before its server stops. A standby that merely does not receive
@@ -145,6 +192,6 @@ extension InstanceMachine {
         if phase != .down { return stop(.fast) }
         explain(.rejoin, rule: "R14", "making a new copy of '\(upstream.primary)': \(reason)")
         let id = begin(.clone)
-        add(.clone(id, upstream))
+        add(.clone(id, upstream, keepsWAL: keepsWAL))
     }
 }

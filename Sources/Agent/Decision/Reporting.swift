@@ -11,7 +11,7 @@ extension InstanceMachine {
             server: serverState
         )
         report.status = status
-        report.status?.heartbeatAge = heartbeatAge
+        report.status?.heartbeatAge = heartbeatAge(now)
         report.statusAge = statusAt.map { now - $0 } ?? .zero
         report.stoppedTimeline = stopped?.timeline
         report.prepared = prepared
@@ -25,11 +25,15 @@ extension InstanceMachine {
         report.downFor = phase == .down ? downSince.map { now - $0 } : nil
         report.isReady = isReady
         report.fault = fault
+        report.boundFor = boundFor(now)
+        report.leaderless = leaderless(now)
         return report
     }
 
     /// Beats that this agent slept through are not missing (D83).
-    private var heartbeatAge: Duration? {
+    private func heartbeatAge(_ now: MonotonicInstant) -> Duration? {
+        // The first that a report asks for after a pause: nothing has been handled since.
+        if let handledAt, now - handledAt > configuration.timings.reportInterval * 2 { return nil }
         guard let age = status?.heartbeatAge, let statusAt, let wokeAt else { return status?.heartbeatAge }
         return statusAt < wokeAt ? nil : min(age, statusAt - wokeAt)
     }
@@ -54,7 +58,7 @@ extension InstanceMachine {
         case .rewind: "rewinding"
         case .promote: "promoting"
         case .cut: "cutting the receiver"
-        case .none, .follow, .applyRules, .open, .inspect: ""
+        case .none, .follow, .applyRules, .open, .inspect, .readLineage: ""
         }
     }
 

@@ -86,6 +86,27 @@ extension LauncherClient {
         return entry
     }
 
+    /// Reads at most `count` bytes from the beginning of a file; `nil` when it is absent.
+    public func readStart(
+        _ path: String,
+        count: Int,
+        within time: Duration = .seconds(10)
+    ) async throws(LauncherError) -> [UInt8]? {
+        let reply = try await ask(.readStart(path: path, count: UInt32(clamping: count)), time)
+        guard case .contents(let contents) = reply else { throw LauncherClient.unexpected(reply) }
+        return contents
+    }
+
+    /// Copies a file of at most `limit` bytes, durably, to a name that is not taken.
+    public func copy(
+        _ from: String,
+        to: String,
+        limit: UInt64,
+        within time: Duration = .seconds(60)
+    ) async throws(LauncherError) {
+        try await order(.copy(from: from, to: to, limit: limit), time)
+    }
+
     /// Room on the volume of a path.
     public func space(_ path: String, within limit: Duration = .seconds(10)) async throws(LauncherError) -> VolumeSpace
     {

@@ -24,6 +24,7 @@ struct AgentCommand: AsyncParsableCommand {
               cluster: orders
               instance: one
               controllers: ["10.0.0.9:7432"]
+              listen: 10.0.0.1:7431                    # for the agents of the other instances
               certificates: /etc/understudy/one        # ca.pem, certificate.pem, key.pem
               launcherSocket: /run/understudy/one.sock
               dataFolder: /var/lib/understudy/one      # as given to the launcher
@@ -43,6 +44,8 @@ struct AgentCommand: AsyncParsableCommand {
     @Option(help: "Name of the cluster.") var cluster: String?
     @Option(help: "Name of this instance.") var instance: String?
     @Option(help: "Controllers, host:port, separated by commas.") var controllers: String?
+    @Option(help: "Where the agents of other instances ask this one, host:port; not at all if not given.")
+    var listen: String?
     @Option(help: "Folder with ca.pem, certificate.pem and key.pem.") var certificates: String?
     @Option(help: "Socket of the launcher beside this agent.") var launcherSocket: String?
     @Option(help: "Data folder given to the launcher.") var dataFolder: String?
@@ -76,7 +79,7 @@ struct AgentCommand: AsyncParsableCommand {
 
     private var flags: [String: String] {
         let given: [(String, String?)] = [
-            ("cluster", cluster), ("instance", instance), ("controllers", controllers),
+            ("cluster", cluster), ("instance", instance), ("controllers", controllers), ("listen", listen),
             ("certificates", certificates), ("launcherSocket", launcherSocket), ("dataFolder", dataFolder),
             ("postgres.server", postgresServer), ("postgres.listenAddresses", postgresListenAddresses),
             ("postgres.socketFolder", postgresSocketFolder), ("postgres.superuser", postgresSuperuser),

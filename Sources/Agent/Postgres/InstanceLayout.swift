@@ -4,12 +4,17 @@ enum InstanceLayout {
     static let data = "pgdata"
     /// What the agent must not forget.
     static let state = "state"
+    /// Of the cluster record, as a controller gave it (R1).
+    static let recordCopy = "record-copy"
     /// Password of the replication role, in libpq's own format.
     static let passwords = "passfile"
     /// A data directory in the making; swapped with the real one when complete.
     static let copy = "clone"
     /// A data directory that was replaced and is being removed.
     static let replaced = "pgdata.old"
+
+    /// Folders with WAL that a rewind or a new copy would have destroyed.
+    static let divergent = "divergent-wal"
 
     static let incarnationFile = "understudy.incarnation"
     static let settingsFile = "understudy.conf"

@@ -30,7 +30,9 @@ extension PostgresAdapter {
     }
 
     /// Copies the upstream, with a new incarnation; a failed copy leaves what was there untouched.
-    public func clone(_ upstream: Upstream) async -> Outcome {
+    ///
+    /// With `keepsWAL`, what was there may have WAL that the recorded history does not contain: it is set aside.
+    public func clone(_ upstream: Upstream, keepsWAL: Bool = false) async -> Outcome {
         await outcome(of: "clone \(upstream.primary) at \(upstream.server)") { () throws(WorkError) in
             activity = "cloning"
             defer { activity = "" }
@@ -43,6 +45,7 @@ extension PostgresAdapter {
             try await ensureOwnSlot(on: upstream.server, of: member, within: .seconds(10))
             do throws(WorkError) {
                 try await copy(upstream, as: member)
+                if keepsWAL { try await keepDivergentWAL(upstream) }
                 let identifier = try await finishCopy(new, upstream: upstream)
                 return .cloned(new, identifier)
             } catch {

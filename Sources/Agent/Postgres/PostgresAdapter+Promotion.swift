@@ -54,7 +54,7 @@ extension PostgresAdapter {
                 try await awaitSettings(session)
             }
             namesInForce = steering.names
-            return .promoted(timeline: facts.timeline, switchLSN: facts.end, forkLSN: facts.fork)
+            return .promoted(timeline: facts.timeline, switchLSN: facts.end, fork: facts.fork)
         }
     }
 
@@ -97,10 +97,7 @@ extension PostgresAdapter {
         holdsComments = false
     }
 
-    private func historyName(_ timeline: Timeline) -> String {
-        let digits = String(timeline.rawValue, radix: 16, uppercase: true)
-        return String(repeating: "0", count: 8 - digits.utf8.count) + digits + ".history"
-    }
+    func historyName(_ timeline: Timeline) -> String { WALSegment.digits(timeline) + ".history" }
 
     /// Has the server read the new names and shut clients out.
     private func prepareToOpen(_ work: PromotionWork) async throws(WorkError) {
@@ -167,7 +164,7 @@ extension PostgresAdapter {
 
     private func facts(
         _ session: PostgresSession
-    ) async throws(WorkError) -> (timeline: Timeline, end: LSN, fork: LSN) {
+    ) async throws(WorkError) -> (timeline: Timeline, end: LSN, fork: Lineage.Fork) {
         let result = try await ask(
             session,
             "SELECT pg_current_wal_insert_lsn(), substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"
@@ -177,13 +174,7 @@ extension PostgresAdapter {
         else { throw WorkError("the server names no timeline") }
         let timeline = Timeline(rawValue: number)
         let history = try await readText(InstanceLayout.inside("pg_wal") + "/" + historyName(timeline))
-        return (timeline, end, history.map(forkLSN) ?? .zero)
-    }
-
-    /// The last line of a history file: parent, where it ended, why.
-    private func forkLSN(_ history: String) -> LSN {
-        let lines = history.split(whereSeparator: \.isNewline).filter { !$0.hasPrefix("#") }
-        let words = lines.last?.split(whereSeparator: \.isWhitespace) ?? []
-        return words.count >= 2 ? LSN(words[1]) ?? .zero : .zero
+        let last = Lineage(timeline: timeline, historyFile: history ?? "").forks.last
+        return (timeline, end, last ?? Lineage.Fork(parent: .none, lsn: .zero))
     }
 }

@@ -1,4 +1,4 @@
-import ClusterModel
+public import ClusterModel
 public import InstanceDecision
 import LauncherClient
 import LauncherProtocol
@@ -8,7 +8,7 @@ import PostgresDriver
 extension PostgresAdapter {
     /// Recovers, rewinds, and leaves a directory that will start as a standby of the upstream.
     ///
-    /// The divergent WAL is not kept: `pg_rewind` removes it, and the launcher copies no files.
+    /// The divergent WAL is copied aside first: `pg_rewind` needs it, and then removes it.
     public func rewind(_ upstream: Upstream) async -> Outcome {
         await outcome(of: "rewind to \(upstream.primary) at \(upstream.server)") { () throws(WorkError) in
             activity = "rewinding"
@@ -19,6 +19,7 @@ extension PostgresAdapter {
             try await awaitCheckpoint(of: upstream)
             try await writeFixedFiles()
             try await shutOut(member)
+            try await keepDivergentWAL(upstream)
             try await recover()
             try await runRewind(upstream)
             try await finishRewind(upstream, member)
@@ -33,6 +34,15 @@ extension PostgresAdapter {
                 throw WorkError("pg_controldata does not say what it should")
             }
             return .inspected(facts)
+        }
+    }
+
+    /// Reads the history file of a timeline; one that is not there says nothing.
+    public func readLineage(_ timeline: Timeline) async -> Outcome {
+        await outcome(of: "read the history of timeline \(timeline)") { () throws(WorkError) in
+            let path = InstanceLayout.inside("pg_wal/\(historyName(timeline))")
+            let text = try await readText(path, limit: 256 << 10)
+            return .lineage(Lineage(timeline: timeline, historyFile: text ?? ""))
         }
     }
 

@@ -70,6 +70,10 @@ public actor PostgresAdapter {
     /// What is wrong without keeping the server from running, such as a refused access rule; empty if nothing.
     public internal(set) var fault = ""
 
+    /// Folders with WAL that the recorded history does not contain, oldest first.
+    public internal(set) var keptWAL: [String] = []
+    var news: [Explanation] = []
+
     /// Creates an adapter; the launcher's client is connected by its owner.
     public init(configuration: PostgresConfiguration, launcher: LauncherClient) {
         self.configuration = configuration
@@ -97,6 +101,7 @@ public actor PostgresAdapter {
             }
             let view = try await readServer()
             removeReplaced()
+            await readKeptWAL()
             return Attachment(
                 state: state,
                 stateFault: stateFault,
@@ -117,6 +122,37 @@ public actor PostgresAdapter {
             throw AdapterError(text: "could not write the state file: \(error)")
         }
     }
+
+    /// Whether nothing is left of the data directory; false if nobody can say.
+    public func directoryIsGone() async -> Bool {
+        do throws(WorkError) {
+            if try await exists(InstanceLayout.inside("global/pg_control")) { return false }
+            return try await !exists(InstanceLayout.inside("PG_VERSION"))
+        } catch {
+            return false
+        }
+    }
+
+    /// The copy of the record that was kept last; nil if there is none (R1).
+    public func recordCopy() async throws(AdapterError) -> [UInt8]? {
+        do throws(LauncherError) {
+            return try await launcher.read(InstanceLayout.recordCopy, limit: Self.copyLimit)
+        } catch {
+            throw AdapterError(text: "could not read the copy of the record: \(error)")
+        }
+    }
+
+    /// Keeps a copy of the record durably, in place of the one before.
+    public func keep(recordCopy: [UInt8]) async throws(AdapterError) {
+        do throws(LauncherError) {
+            try await launcher.place(InstanceLayout.recordCopy, recordCopy)
+        } catch {
+            throw AdapterError(text: "could not keep a copy of the record: \(error)")
+        }
+    }
+
+    /// Largest copy of a record that is read.
+    private static let copyLimit = 256 * 1024
 
     /// Free bytes on the fuller of the volumes of data and WAL, which may be two; nil if nobody can say.
     public func freeSpace() async -> UInt64? {

@@ -23,7 +23,9 @@ enum StateFile {
               "primaryOfTerm": \(state.primaryOfTerm),
               "releasedTerm": \(state.releasedTerm),
               "tainted": \(state.tainted),
-              "rules": "\(RuleText.compose(state.rules))"
+              "rules": "\(RuleText.compose(state.rules))",
+              "grantedTerm": \(state.grantedTerm),
+              "agents": "\(AddressText.compose(state.agents))"
             }
 
             """
@@ -59,6 +61,12 @@ enum StateFile {
         case nil: break
         case .text(let text): state.rules = try RuleText.parse(text)
         default: throw Unreadable(reason: "its rules are garbled")
+        }
+        if fields["grantedTerm"] != nil { state.grantedTerm = Term(rawValue: try number("grantedTerm", fields)) }
+        switch fields["agents"] {
+        case nil: break
+        case .text(let text): state.agents = try AddressText.parse(text)
+        default: throw Unreadable(reason: "its addresses of agents are garbled")
         }
         return state
     }
@@ -99,6 +107,35 @@ enum RuleText {
             let incarnation = Incarnation(String(parts[1]))
         else { return nil }
         return MemberID(name: name, incarnation: incarnation)
+    }
+}
+
+/// Where agents answer, in one line: `one=10.0.0.1:7431 two=[::1]:7431`.
+enum AddressText {
+    static func compose(_ addresses: [AgentAddress]) -> String {
+        addresses.filter { isPlain($0.endpoint.host) }.map { "\($0.name)=\($0.endpoint.host):\($0.endpoint.port)" }
+            .joined(separator: " ")
+    }
+
+    static func parse(_ text: String) throws(StateFile.Unreadable) -> [AgentAddress] {
+        let words = text.split(separator: " ")
+        guard words.count <= AgentAddress.limit else { throw .init(reason: "it names too many agents") }
+        let addresses = words.compactMap(address)
+        guard addresses.count == words.count else { throw .init(reason: "its addresses of agents are garbled") }
+        return addresses
+    }
+
+    private static func address(_ word: Substring) -> AgentAddress? {
+        guard let equals = word.firstIndex(of: "="), let colon = word.lastIndex(of: ":"), equals < colon,
+            let name = InstanceName(String(word[..<equals])), let port = UInt16(word[word.index(after: colon)...])
+        else { return nil }
+        let host = String(word[word.index(after: equals)..<colon])
+        return isPlain(host) ? AgentAddress(name: name, endpoint: Endpoint(host: host, port: port)) : nil
+    }
+
+    /// Nothing that the file could not hold; an address with such a character reaches nobody anyway.
+    private static func isPlain(_ host: String) -> Bool {
+        !host.isEmpty && host.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }
     }
 }
 

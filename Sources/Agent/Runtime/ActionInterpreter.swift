@@ -28,12 +28,16 @@ extension AgentShell {
         case .checkpoint: checkpoint()
         case .checkpointFirst(let id): procedure(id) { await $0.checkpointFirst() }
         case .initialize(let id): procedure(id) { await $0.initialize() }
-        case .clone(let id, let upstream): procedure(id) { await $0.clone(upstream) }
+        case .clone(let id, let upstream, let keeps):
+            procedure(id) { await $0.clone(upstream, keepsWAL: keeps) }
         case .rewind(let id, let upstream): procedure(id) { await $0.rewind(upstream) }
         case .inspect(let id): procedure(id) { await $0.inspect() }
+        case .readLineage(let id, let timeline): procedure(id) { await $0.readLineage(timeline) }
         case .cancelWork(let id): await cancel(id)
         case .report: enqueueReport()
         case .refuse(let refusal): client.send(.refused(refusal))
+        case .askVoters(let request, let agents): peers.ask(request, of: agents)
+        case .answerPeer(let answer, let question): answerPeer(answer, question)
         case .explain(let explanation): logger.decided(explanation)
         }
         return true
@@ -100,8 +104,14 @@ extension AgentShell {
         lookClosely()
         procedures[id] = Task { [adapter] in
             let outcome = await body(adapter)
+            await self.tellNews()
             self.ended(id, outcome, life)
         }
+    }
+
+    private func tellNews() async {
+        for explanation in await adapter.takeNews() { logger.decided(explanation) }
+        keptWAL = await adapter.keptWAL
     }
 
     private func ended(_ id: ActionID, _ outcome: Outcome, _ life: Int) {

@@ -14,6 +14,8 @@ public struct AgentConfiguration: Sendable {
     public var instance: InstanceName
     /// Tried in turn: only one of them leads.
     public var controllers: [Endpoint]
+    /// Where the agents of other instances ask it (R10); nil if it is not to listen.
+    public var listen: Endpoint?
     /// What it shows to the controller, and whom it trusts; read again on SIGHUP.
     public var certificates: TLSFiles
     /// Unix socket of the launcher beside it.
@@ -33,6 +35,7 @@ public struct AgentConfiguration: Sendable {
         let cluster = reader.clusterName()
         let instance = reader.instanceName("instance")
         controllers = reader.endpoints("controllers")
+        listen = reader.text("listen") == nil ? nil : reader.endpoint("listen")
         certificates = TLSFiles(inFolder: reader.requiredText("certificates"))
         launcherSocket = reader.requiredText("launcherSocket")
         timings = reader.timings()

@@ -19,6 +19,7 @@ extension AgentShell {
                 if !found.stateFault.isEmpty {
                     logger.error("state file", metadata: [LogKey.reason: "\(found.stateFault)"])
                 }
+                keptWAL = await adapter.keptWAL
                 attached = true
                 said = ""
                 apply(
@@ -29,6 +30,7 @@ extension AgentShell {
                         server: found.server
                     )
                 )
+                await readRecordCopy()
                 enqueueReport()
                 pollNow.raise()
                 await reattach.wait()
@@ -98,9 +100,25 @@ extension AgentShell {
                 startOver(becauseOf: .launcherLost)
                 continue
             }
+            if await hasLostData() {
+                logger.error("the data directory is gone: looking at the instance anew")
+                startOver(becauseOf: .launcherLost)
+                continue
+            }
             freeBytes = await adapter.freeSpace()
             if machine.isServerUp { await askReadiness() } else { await endStray() }
         }
+    }
+
+    /// Whether the data directory has vanished under a running server, or one that does not start any more (R15).
+    private func hasLostData() async -> Bool {
+        guard machine.hasData, procedures.isEmpty else { return false }
+        let life = life
+        guard await adapter.directoryIsGone(), life == self.life, machine.hasData, procedures.isEmpty else {
+            return false
+        }
+        // Once more: what was seen must not be a moment between two names.
+        return await adapter.directoryIsGone() && life == self.life && procedures.isEmpty
     }
 
     /// Whether the connection is gone, for the news of it may have come while this agent was not yet attached.

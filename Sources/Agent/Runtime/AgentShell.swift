@@ -30,7 +30,16 @@ public actor AgentShell {
     let launcher: LauncherClient
     let adapter: PostgresAdapter
     let client: ControlClient
-    private let tls: TLSContext
+    let peers: PeerClient
+    let tls: TLSContext
+    let version: String
+    /// Where the agents of other instances ask, and on which connection each question came (R10).
+    var listener: ControlServer?
+    var questions: [(number: UInt64, connection: ConnectionID)] = []
+    var lastQuestion: UInt64 = 0
+    /// The copy of the record that is kept beside the data, and whether it is being written (R1).
+    var recordCopy: [UInt8]?
+    var isKeeping = false
     var machine: InstanceMachine
     /// Grows when the machine is made anew: whatever belongs to an older one is dropped.
     var life = 0
@@ -51,6 +60,8 @@ public actor AgentShell {
     /// What the adapter says of long work, and of what is wrong without being in the way.
     var work = ""
     var complaint = ""
+    /// Folders with WAL that the recorded history does not contain.
+    var keptWAL: [String] = []
     var isPolling = false
     /// When to give back the memory that long work needed; nil if there was none since.
     var memoryDue: MonotonicInstant? = .now + .seconds(2)
@@ -67,6 +78,7 @@ public actor AgentShell {
     public init(_ configuration: AgentConfiguration, version: String, logger: Logger) throws(AgentError) {
         self.configuration = configuration
         self.logger = logger
+        self.version = version
         launcher = LauncherClient(socketPath: configuration.launcherSocket)
         adapter = PostgresAdapter(configuration: configuration.postgres, launcher: launcher)
         machine = InstanceMachine(
@@ -90,6 +102,14 @@ public actor AgentShell {
                 tls: tls,
                 logger: logger
             )
+            peers = PeerClient(
+                cluster: configuration.cluster,
+                instance: configuration.instance,
+                software: version,
+                silence: configuration.timings.reportInterval * 4,
+                tls: tls,
+                logger: logger
+            )
         } catch {
             throw AgentError(description: "\(error)")
         }
@@ -100,6 +120,9 @@ public actor AgentShell {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [client] in await client.run() }
             group.addTask { [self] in await readController() }
+            group.addTask { [peers] in await peers.run() }
+            group.addTask { [self] in await readPeers() }
+            group.addTask { [self] in await keepListening() }
             group.addTask { [self] in await readLauncher() }
             group.addTask { [self] in await keepAttached() }
             group.addTask { [self] in await keepPolling() }
@@ -128,7 +151,9 @@ public actor AgentShell {
     private func readController() async {
         for await event in client.events {
             switch event {
-            case .connected: enqueueReport()
+            case .connected:
+                if let copy = recordCopy { client.send(.keeps(copy: copy)) }
+                enqueueReport()
             case .message(let message): take(message)
             case .disconnected, .unreachable: break
             }
@@ -147,6 +172,7 @@ public actor AgentShell {
         case .answer(let answer):
             guard let sent = sentAt.last(where: { $0.sequence == answer.sequence }) else { return }
             apply(.answered(answer, sentAt: sent.at))
+        case .keepCopy(let copy): keep(copy)
         case .unknown(let kind):
             let refusal = OrderRefusal(
                 stamp: .none,
@@ -273,6 +299,7 @@ public actor AgentShell {
         var report = machine.report(at: now)
         report.freeBytes = freeBytes
         report.weakened = machine.isPrimaryUp ? weakened : []
+        report.keptWAL = keptWAL
         if !work.isEmpty { report.activity = work }
         if report.fault.isEmpty { report.fault = complaint }
         return report

@@ -10,6 +10,8 @@ package struct ClusterFile: Codable, Hashable, Sendable {
         package var port: UInt16
         /// Where its server listens; nil stands for this machine's loopback address.
         package var host: String?
+        /// Where its agent answers the others'; nil in clusters made before agents did.
+        package var agentPort: UInt16?
 
         package var address: String { host ?? ClusterFile.loopback }
     }

@@ -17,12 +17,16 @@ struct Configurations {
             "historyFile: \(quoted(folder.historyFile))",
             "instances:",
         ]
-        lines += file.instances.map { "  - {name: \($0.name), server: \(quoted("\($0.address):\($0.port)"))}" }
+        lines += file.instances.map { instance in
+            let agent = instance.agentPort.map { ", agent: \(quoted("\(instance.address):\($0)"))" } ?? ""
+            return "  - {name: \(instance.name), server: \(quoted("\(instance.address):\(instance.port)"))\(agent)}"
+        }
         return (lines + timings).joined(separator: "\n") + "\n"
     }
 
     func agent(of instance: ClusterFile.Instance) -> String {
         let name = instance.name
+        let listen = instance.agentPort.map { ["listen: \(quoted("\(instance.address):\($0)"))"] } ?? []
         let lines =
             [
                 "cluster: \(file.name)",
@@ -31,7 +35,7 @@ struct Configurations {
                 "certificates: \(quoted(folder.certificateFolder(name.text)))",
                 "launcherSocket: \(quoted(folder.launcherSocket(name)))",
                 "dataFolder: \(quoted(folder.volume(name)))",
-            ] + timings + [
+            ] + listen + timings + [
                 "postgres:",
                 "  server: \(quoted("\(instance.address):\(instance.port)"))",
                 "  socketFolder: \(quoted(folder.folder(name)))",

@@ -67,6 +67,10 @@ package struct ExplainReport: Sendable {
         if let reason = view.pauseReason {
             lines.append("  Paused: \(reason). No change of primary begins by itself [R18]; `understudy local resume`.")
         }
+        if let suspect = view.suspect {
+            lines.append("  Suspect: \(suspect.text) [\(suspect.rule)]")
+            lines += suspect.evidence.map { "    - \($0)" }
+        }
         if let waiting = view.waiting {
             lines.append("  Waiting: \(waiting.text)\(waiting.rule.isEmpty ? "" : " [\(waiting.rule)]")")
             lines += waiting.evidence.map { "    - \($0)" }

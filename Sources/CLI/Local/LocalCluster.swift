@@ -197,9 +197,15 @@ package struct LocalCluster: Sendable {
             )
         }
         let server = try await PostgresInstallation.find(named: options.postgresBin, for: account)
-        let base = try PortChoice.choose(count + controllers, base: options.port)
+        let base = try PortChoice.choose(2 * count + controllers, base: options.port)
         let instances = instanceNames.prefix(count).enumerated().compactMap { index, text in
-            InstanceName(text).map { ClusterFile.Instance(name: $0, port: UInt16(base + index)) }
+            InstanceName(text).map { name in
+                ClusterFile.Instance(
+                    name: name,
+                    port: UInt16(base + index),
+                    agentPort: UInt16(base + count + controllers + index)
+                )
+            }
         }
         let file = ClusterFile(
             format: ClusterFile.currentFormat,
@@ -305,6 +311,9 @@ package struct LocalCluster: Sendable {
         }
         for instance in file.instances where running.servers[instance.name] == nil {
             try PortChoice.check(Int(instance.port))
+        }
+        for instance in file.instances where running.agents[instance.name] == nil {
+            if let port = instance.agentPort { try PortChoice.check(Int(port)) }
         }
         for index in file.controllerPorts.indices {
             let (what, log) = (file.controllerName(index), folder.controllerLog(index))

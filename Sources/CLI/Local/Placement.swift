@@ -12,6 +12,7 @@ package struct Placement: Sendable {
     package var controllerAddresses: [String]
     package var serverPort: UInt16 = 5432
     package var controllerPort: UInt16 = 7432
+    package var agentPort: UInt16 = 7431
     /// Timings that differ from the default, as the configuration files spell them.
     package var timings: [String: String] = [:]
     package var postgresBin: String?
@@ -50,7 +51,12 @@ extension LocalCluster {
             furtherControllerPorts: further.isEmpty ? nil : further.map { _ in placement.controllerPort },
             furtherControllerHosts: further.isEmpty ? nil : Array(further),
             instances: placement.instances.map { instance in
-                ClusterFile.Instance(name: instance.name, port: placement.serverPort, host: instance.address)
+                ClusterFile.Instance(
+                    name: instance.name,
+                    port: placement.serverPort,
+                    host: instance.address,
+                    agentPort: placement.agentPort
+                )
             },
             timings: placement.timings,
             processes: []

@@ -1,6 +1,6 @@
 import Platform
 
-/// Chooses the ports of a new cluster: one for each server, then the controller's.
+/// Chooses the ports of a new cluster: one for each server, then the controllers', then the agents'.
 enum PortChoice {
     private static let first = 15432
     private static let attempts = 200

@@ -104,7 +104,15 @@ package struct StatusReport: Sendable {
         }
         if let waiting = view.waiting { lines.append("Waiting: \(waiting)") }
         lines += view.warnings.map { "Warning: \($0)" }
+        if let suspect = view.suspect {
+            lines.append("Suspect: \(suspect); \(folder.command("up")) starts an agent that does not run")
+        }
         lines += [""] + table(view).lines
+        let kept = view.instances.flatMap(\.keptWAL)
+        if !kept.isEmpty {
+            lines += ["", "WAL that this history does not contain; each folder's about.txt says how to look at it"]
+            lines += kept.map { "  \($0)" }
+        }
         if let last = view.lastFailover {
             lines += ["", "Last change of primary"] + HistoryText.summary(last).map { "  \($0)" }
         }
@@ -132,11 +140,17 @@ package struct StatusReport: Sendable {
             table.add([
                 instance.name.text, instance.role, "\(instance.server)",
                 instance.position.map { "\($0.timeline)" } ?? "-", instance.position.map { "\($0.lsn)" } ?? "-",
-                instance.name == view.primary ? "-" : instance.lagBytes.map(Self.bytes) ?? "?",
+                instance.name == view.primary ? "-" : Self.lag(instance),
                 Self.state(instance), instance.votes ? "yes" : "no", Self.age(instance), notes.joined(separator: "; "),
             ])
         }
         return table
+    }
+
+    private static func lag(_ instance: ClusterView.Instance) -> String {
+        let bytes = instance.lagBytes.map(Self.bytes) ?? "?"
+        guard let time = instance.lagMilliseconds else { return bytes }
+        return "\(bytes), " + (time < 10_000 ? "\(time) ms" : "\(time / 1000) s")
     }
 
     private static func state(_ instance: ClusterView.Instance) -> String {

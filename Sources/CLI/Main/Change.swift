@@ -172,7 +172,7 @@ struct WaitingOptions: ParsableArguments {
 }
 
 /// The instance that a word names; the controller says if the cluster has none such.
-private func named(_ word: String, _ file: ClusterFile) throws(CommandFailure) -> InstanceName {
+func named(_ word: String, _ file: ClusterFile) throws(CommandFailure) -> InstanceName {
     guard let name = file.names.first(where: { $0.text == word }) else {
         let names = file.names.map(\.text).joined(separator: ", ")
         throw CommandFailure(.usage, "could not find an instance '\(word.prefix(60))': there are \(names)")

@@ -31,7 +31,7 @@ struct Local: AsyncParsableCommand {
             """,
         subcommands: [
             Up.self, Status.self, Explain.self, HistoryCommand.self, Switchover.self, Promote.self, Pause.self,
-            Resume.self, DurabilityCommand.self, Kill.self, Down.self, DemoCommand.self, BenchQuick.self,
+            Resume.self, DurabilityCommand.self, Rebuild.self, Kill.self, Down.self, DemoCommand.self, BenchQuick.self,
         ]
     )
 }

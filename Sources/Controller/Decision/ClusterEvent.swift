@@ -16,6 +16,8 @@ public enum ClusterEvent: Hashable, Sendable {
     case disconnected(InstanceName)
     case report(InstanceName, InstanceReport)
     case refused(InstanceName, OrderRefusal)
+    /// The agent of that instance keeps this copy of a record (R1).
+    case copy(InstanceName, ClusterRecord)
     /// Somebody asks for something; answered by exactly one `reply` with the same number.
     case command(ClusterCommand, id: UInt64)
     /// Time passed.
@@ -30,6 +32,8 @@ public enum ClusterAction: Hashable, Sendable {
     case load
     case send(Order, to: InstanceName)
     case answer(ReportAnswer, to: InstanceName)
+    /// To be kept beside the data, in case the record is lost (R1).
+    case keepCopy(ClusterRecord, at: InstanceName)
     case explain(Explanation)
     /// To whoever gave the command of that number.
     case reply(CommandAnswer, to: UInt64)

@@ -8,6 +8,8 @@ struct Seen: Hashable, Sendable {
     var reportAt: MonotonicInstant?
     /// Since when it does not answer to the criteria of a receiving standby although told to follow.
     var notReceivingSince: MonotonicInstant?
+    /// The incarnation that an operator told it to give up, until it has (R15).
+    var discards: Incarnation?
     /// Since when it does not stream to the primary, or its agent does not answer (R12).
     var missingSince: MonotonicInstant?
     /// How far it had replayed when that was last looked at.
@@ -24,6 +26,9 @@ struct Seen: Hashable, Sendable {
     var failedTerm: Term = .none
     /// What it refused last, and why, so that a refusal that repeats is told once.
     var lastRefusal: String = ""
+    /// The record that its agent keeps, as it said or was given since, and the version that it was given (R1).
+    var copy: ClusterRecord?
+    var copySent: RecordVersion?
 
     var member: MemberID? {
         report?.state.incarnation.map { MemberID(name: spec.name, incarnation: $0) }
@@ -70,6 +75,10 @@ public struct ClusterMachine: Hashable, Sendable {
     var recentFailovers: [MonotonicInstant] = []
     /// How far the recorded primary's WAL went, as far as its reports told: outlives its server (R8, `async`).
     var primaryPosition: WALPosition?
+    /// When its WAL reached which place (R22).
+    var walClock = WALClock()
+    /// The primary's agent is out of sight while standbys receive from its server (R9); nil if not.
+    var suspicion: Explanation?
     var startedAt: MonotonicInstant?
     var preparingSince: MonotonicInstant?
     /// Whoever receives from a member that holds more and may not be promoted itself (R8).
@@ -97,6 +106,9 @@ public struct ClusterMachine: Hashable, Sendable {
     var weakened: [String] = []
     /// When the record was last read anew because a member knew more.
     var readAt: MonotonicInstant?
+    /// Since when members show that the record is older than the cluster, and whether it is being replaced (R1).
+    var staleSince: MonotonicInstant?
+    var isRebuilding = false
     /// Set by the simulator alone, to prove that a rule is needed.
     package var weakness: Weakness?
     var actions: [ClusterAction] = []
@@ -112,7 +124,7 @@ public struct ClusterMachine: Hashable, Sendable {
         actions = []
         if startedAt == nil { startedAt = now }
         // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
-        if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4 {
+        if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4, weakness != .judgesOnWaking {
             wokeAt = now
             for place in seen.indices { (seen[place].muteSince, seen[place].stoppingSince) = (nil, nil) }
         }
@@ -133,6 +145,7 @@ public struct ClusterMachine: Hashable, Sendable {
             recordLoaded(record, now)
         case .recordUnknown(let reason):
             pending = nil
+            isRebuilding = false
             loaded = false
             breakPromises("whether the record was written is not known (\(reason)); look at the status, and ask again")
             explain(.record, "the record could not be written: \(reason); reading it again")
@@ -143,6 +156,7 @@ public struct ClusterMachine: Hashable, Sendable {
             askWitnesses(of: name, now)
         case .report(let name, let report): reported(name, report, now)
         case .refused(let name, let refusal): refused(name, refusal)
+        case .copy(let name, let copy): update(name) { $0.copy = copy }
         case .command(let command, let id): hold(command, id)
         case .tick: break
         }
@@ -168,6 +182,8 @@ public struct ClusterMachine: Hashable, Sendable {
         progress = nil
         lastFailover = nil
         waiting = nil
+        walClock = WALClock()
+        suspicion = nil
         recentFailovers = []
         firstStreamingAt = nil
         handledAt = nil
@@ -184,6 +200,7 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func recordLoaded(_ found: ClusterRecord?, _ now: MonotonicInstant) {
         loaded = true
         pending = nil
+        isRebuilding = false
         record = found
         stepSince = now
         guard let found else { return }
@@ -200,6 +217,10 @@ public struct ClusterMachine: Hashable, Sendable {
     private mutating func recordStored(_ now: MonotonicInstant) {
         guard let stored = pending else { return }
         pending = nil
+        if isRebuilding {
+            // As if somebody else had led until now (R11).
+            return recordLoaded(stored, now)
+        }
         let previous = record
         record = stored
         keepPromises()
@@ -249,18 +270,38 @@ public struct ClusterMachine: Hashable, Sendable {
         update(name) {
             $0.connected = true
             $0.lastOrder = nil
+            $0.copySent = nil
         }
     }
 
     private mutating func reported(_ name: InstanceName, _ report: InstanceReport, _ now: MonotonicInstant) {
+        let previous = observation(name)?.report
         update(name) {
             $0.connected = true
             $0.report = report
             $0.reportAt = now
         }
-        notePrimaryPosition(name, report)
+        noteLeaderless(name, report, was: previous)
+        notePrimaryPosition(name, report, now)
         noteWeakened(name, report)
         noteReadiness(name, report, now)
+    }
+
+    /// Tells once how a primary went on that no leader had answered for a while (R10).
+    private mutating func noteLeaderless(_ name: InstanceName, _ report: InstanceReport, was previous: InstanceReport?)
+    {
+        func isLong(_ span: LeaderlessSpan) -> Bool { span.length > spec.timings.leaseDuration }
+        guard let span = report.leaderless, isLong(span), name == record?.primary else { return }
+        if previous?.leaderless.map(isLong) == true { return }
+        let seconds = span.length.wholeMilliseconds / 1000
+        let who = span.extendedBy.map(\.text).joined(separator: ", ")
+        explain(
+            .lease,
+            rule: "R10",
+            "'\(name)' went on for \(seconds) s without a leader, in term \(report.state.primaryOfTerm)"
+                + (who.isEmpty ? "" : ": \(who) extended its lease"),
+            evidence: report.opened ? [] : ["off the route: its commits wait"]
+        )
     }
 
     private mutating func refused(_ name: InstanceName, _ refusal: OrderRefusal) {
@@ -270,10 +311,15 @@ public struct ClusterMachine: Hashable, Sendable {
         explain(.refused, "'\(name)' refused '\(refusal.order)' of \(refusal.stamp): \(refusal.reason)")
     }
 
-    private mutating func notePrimaryPosition(_ name: InstanceName, _ report: InstanceReport) {
+    private mutating func notePrimaryPosition(
+        _ name: InstanceName,
+        _ report: InstanceReport,
+        _ now: MonotonicInstant
+    ) {
         guard let record, name == record.primary, report.state.primaryOfTerm == record.term else { return }
         guard let status = report.status, !status.inRecovery else { return }
         primaryPosition = max(primaryPosition ?? status.position, status.position)
+        walClock.note(status.position, at: now - report.statusAge)
     }
 
     /// Says once whose commits the promise does not hold for (R12).
@@ -314,6 +360,8 @@ public struct ClusterMachine: Hashable, Sendable {
         // No answer is better than one without a lease: that would say that a leader means to withhold it (R10). Nor
         // does it know whether to while what is stored is unknown (D80).
         guard let record, loaded, leadsCertainly(now) else { return }
+        // Whoever has an old record cannot mean anything by it: agents live as without a leader until it is rebuilt (R1).
+        if seen.contains(where: { one in one.report.map { isAhead($0, record) != nil } ?? false }) { return }
         var lease: Duration?
         if mayGrant(name, report, record) {
             lease = spec.timings.leaseDuration

@@ -62,6 +62,8 @@ extension ClusterMachine {
         case .promote(let name, let accepts, let isOff, let isDryRun):
             let word = Word(accepts: accepts, isOff: isOff, isDryRun: isDryRun)
             answerPromotion(of: name, word, record, id, now)
+        case .rebuild(let name, let mayWait, let isDryRun):
+            answerRebuild(of: name, mayWait: mayWait, isDryRun: isDryRun, record, id, now)
         }
     }
 
@@ -91,6 +93,7 @@ extension ClusterMachine {
 
     /// Why no change of primary begins by itself; nil if nothing keeps it from that.
     func standstill(_ record: ClusterRecord) -> String? {
+        if weakness == .pauseIgnored { return nil }
         if spec.failoverDisabled { return "automatic failover is disabled in the configuration" }
         return record.pauseReason.map { "automation is paused (\($0))" }
     }
@@ -233,9 +236,8 @@ extension ClusterMachine {
         return nil
     }
 
-    /// Whether the recorded primary is seen stopped, or ends with a lease that only this controller extends.
+    /// Whether the recorded primary is seen stopped; what its voters' agents extend is not seen from here (R10).
     private func cannotServeUnseen(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
-        if record.rules.allSatisfy({ $0.mode == .async && $0.answersNeeded != nil }) { return true }
         guard let one = record.primary.flatMap(observation), isFresh(one, now), let report = one.report else {
             return false
         }
@@ -245,12 +247,12 @@ extension ClusterMachine {
 
     // MARK: Answers
 
-    private mutating func reply(_ id: UInt64, _ ending: CommandAnswer.Ending, _ text: String) {
+    mutating func reply(_ id: UInt64, _ ending: CommandAnswer.Ending, _ text: String) {
         add(.reply(CommandAnswer(ending, text), to: id))
     }
 
     /// Refuses for safety; for the history, too.
-    private mutating func refuse(_ id: UInt64, _ rule: String, _ text: String, evidence: [String] = []) {
+    mutating func refuse(_ id: UInt64, _ rule: String, _ text: String, evidence: [String] = []) {
         explain(.refused, rule: rule, "a command was refused: \(text)", evidence: evidence)
         reply(id, .refused, text)
     }

@@ -8,13 +8,17 @@ extension ClusterMachine {
         let stale = staleReports(record)
         if !stale.isEmpty {
             readAgain(now)
+            guard let doubt = rebuild(record, now) else { return }
             return wait(
                 .record,
                 rule: "R1",
-                "the record is older than the cluster: nothing is decided until it is restored from a newer copy",
+                "the record is older than the cluster: nothing is decided until it is rebuilt from its members, or restored "
+                    + "from a newer copy; \(doubt)",
                 evidence: stale
             )
         }
+        staleSince = nil
+        handOutCopies(record, now)
         switch record.phase {
         case .forming: chooseFirstPrimary(record, now)
         case .initializing: awaitFirstPrimary(record, now)
@@ -112,6 +116,7 @@ extension ClusterMachine {
     private mutating func keep(_ record: ClusterRecord, _ now: MonotonicInstant) {
         guard let name = record.primary else { return }
         if let loss = primaryLoss(record, now) { return replacePrimary(record, loss, now) }
+        suspect(record, now)
         // Whether commits wait is judged below, from what the primary sees.
         if let primary = observation(name), isFresh(primary, now), waiting?.rule != "R12" { waiting = nil }
         if let request = record.request { return handOver(record, request, now) }
@@ -147,8 +152,12 @@ extension ClusterMachine {
         let goesOn = record.isContinued && report.state.primaryOfTerm < record.term
         guard report.state.primaryOfTerm == record.term || goesOn else { return }
         let changing = record.rules.count > 1 && report.confirmation?.version != record.version
-        guard changing || goesOn || report.readyToHandOver != nil || report.rules != record.rules else { return }
-        order(.govern(Governance(rules: record.rules, peers: peers(of: name, record))), to: name, now)
+        guard
+            changing || goesOn || report.readyToHandOver != nil || report.rules != record.rules
+                || report.state.agents != spec.agents
+        else { return }
+        let governance = Governance(rules: record.rules, peers: peers(of: name, record), agents: spec.agents)
+        order(.govern(governance), to: name, now)
     }
 
     func peers(of name: InstanceName, _ record: ClusterRecord) -> [MemberID] {
@@ -164,8 +173,11 @@ extension ClusterMachine {
         if mustWait(report, record, now) { return }
         let wanted = Following(term: record.term, primary: primary)
         let stuck = isStuck(one, report, record, now)
-        guard report.following != wanted || stuck else { return }
-        guard let plan = followPlan(of: one, record, discard: stuck ? report.state.incarnation : nil) else { return }
+        let isTold = isToldToDiscard(one, report, record)
+        guard report.following != wanted || stuck || isTold else { return }
+        if mustWaitForCopies(one, report, now) { return }
+        let discard = stuck || isTold ? report.state.incarnation : nil
+        guard let plan = followPlan(of: one, record, discard: discard) else { return }
         if stuck {
             explain(
                 .rejoin,

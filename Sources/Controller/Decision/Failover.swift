@@ -68,6 +68,35 @@ extension ClusterMachine {
         return "'\(standby.spec.name)' has heard nothing from it for \(silence.wholeMilliseconds) ms"
     }
 
+    /// Says that the primary's agent is out of sight, or its server silent to it, while standbys receive (R9).
+    ///
+    /// Only once that has lasted for a lease: a failover begins sooner, and every one would begin with a suspicion.
+    mutating func suspect(_ record: ClusterRecord, _ now: MonotonicInstant) {
+        guard let name = record.primary, let one = observation(name), let at = one.reportAt ?? startedAt else { return }
+        let isSilent = !isFresh(one, now)
+        let receivers = seen.filter { standby in
+            standby.spec.name != name && isFresh(standby, now) && standby.report?.server == .standby
+                && standby.report.map { receives($0, from: name) } ?? false
+                && lossSeen(by: standby, of: name, now) == nil
+        }
+        let lasts = isSilent ? now - at >= spec.timings.leaseDuration : one.report?.server == .unresponsive
+        guard lasts, !receivers.isEmpty else {
+            guard suspicion != nil, !isSilent, one.report?.server != .unresponsive else { return }
+            suspicion = nil
+            return explain(.evidence, rule: "R9", "'\(name)' is not suspect any more: its agent reports")
+        }
+        let what = isSilent ? "its agent does not report" : "its server leaves its agent without an answer"
+        let found = Explanation(
+            .evidence,
+            rule: "R9",
+            "'\(name)' is suspect: \(what), but standbys receive from it; nobody fails over, its agent or the agent's "
+                + "connection must be repaired",
+            evidence: receivers.map { "'\($0.spec.name)' receives from it" }
+        )
+        if suspicion?.text != found.text { add(.explain(found)) }
+        suspicion = found
+    }
+
     // MARK: A new term
 
     mutating func failOver(_ record: ClusterRecord, _ loss: Loss, _ now: MonotonicInstant) {
@@ -109,6 +138,7 @@ extension ClusterMachine {
         // A time that was held back on purpose is not to be read as slowness.
         let held = waiting.flatMap { $0.kind == .backoff ? [$0.text] : nil } ?? []
         waiting = nil
+        suspicion = nil
         if progress == nil {
             let asked = record.request.map { [loss.why, $0.why] } ?? [loss.why]
             var begun = Progress(
@@ -133,7 +163,7 @@ extension ClusterMachine {
     /// Whether those that can be reached now could satisfy every rule, if they all answer.
     private func couldBeMet(_ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
-        if let primary = record.primaryMember, reachable.contains(primary) { return true }
+        if let primary = record.primaryMember, reachable.contains(primary), weakness != .noOwnAnswer { return true }
         return record.rules.allSatisfy { isMet($0, by: reachable) }
     }
 
@@ -160,8 +190,8 @@ extension ClusterMachine {
         let answered = seen.filter { hasPrepared($0, record, now) }
         let members = answered.compactMap(\.member)
         let isNamed = weakness == .answerByName && members.contains { $0.name == record.primary }
-        let isOwn = weakness != .noOwnAnswer && record.primaryMember.map(members.contains) ?? false
-        let ownAnswer = isNamed || isOwn
+        let isOwn = record.primaryMember.map(members.contains) ?? false
+        let ownAnswer = isNamed || isOwn && weakness != .noOwnAnswer
         if givesWay(record, now) { return }
         var nobodyIsEligible = false
         let isMet = ownAnswer || record.rules.allSatisfy { self.isMet($0, by: members) }
@@ -182,7 +212,7 @@ extension ClusterMachine {
             wait(
                 .waiting,
                 rule: "R7",
-                "term \(record.term) waits for answers: \(waitText(record, members))"
+                "term \(record.term) waits for answers: \(waitText(record, members, now))"
             )
         }
         let enough = record.rules.allSatisfy { rule in
@@ -194,6 +224,10 @@ extension ClusterMachine {
         for one in seen where !hasPrepared(one, record, now) && !mayGiveWay(one, record, now) {
             if one.spec.name == catchUp?.candidate { continue }
             // A former primary holds everything it acknowledged: its own answer ends the wait for others (R7, R19).
+            if let end = boundUntil(one, now) {
+                wakeBy(end)
+                continue
+            }
             let isWanted = record.request?.candidate == one.spec.name
             let recover = !enough || nobodyIsEligible || now >= patience || isWanted
             order(.prepare(recover: recover), to: one.spec.name, now)
@@ -217,9 +251,23 @@ extension ClusterMachine {
         return prepared.term == record.term && (isKnown || weakness == .unknownTimelines)
     }
 
-    private func waitText(_ record: ClusterRecord, _ members: [MemberID]) -> String {
+    /// For how long a member refuses to prepare, since it extended the primary's lease while no leader answered (R10).
+    ///
+    /// No word of a member counts for longer than it can be bound.
+    private func boundUntil(_ one: Seen, _ now: MonotonicInstant) -> MonotonicInstant? {
+        guard let bound = one.report?.boundFor, let at = one.reportAt, bound > .zero, bound <= spec.timings.leaseHorizon
+        else {
+            return nil
+        }
+        return at + bound > now ? at + bound : nil
+    }
+
+    private func waitText(_ record: ClusterRecord, _ members: [MemberID], _ now: MonotonicInstant) -> String {
         let rules = record.rules.map(neededText).joined(separator: " and ")
+        let bound = seen.filter { boundUntil($0, now) != nil }.map(\.spec.name.text).joined(separator: ", ")
+        let later = "; \(bound) granted a lease while no leader answered, and prepare when that is over (R10)"
         return "needed are \(rules), or '\(record.primary?.text ?? "none")' itself; so far \(naming(members, record))"
+            + (bound.isEmpty ? "" : later)
     }
 
     /// Names for a person: whoever bears a voter's or the primary's name, but holds another copy, is told apart.
@@ -251,7 +299,8 @@ extension ClusterMachine {
             record: record,
             spec: spec,
             ownAnswer: ownAnswer,
-            primaryPosition: primaryPosition,
+            primaryPosition: primaryPosition
+                ?? (weakness == .unknownLag ? WALPosition(timeline: .none, lsn: .zero) : nil),
             avoided: couldNotCatchUp,
             ignoresIneligible: weakness == .behindIneligible
         )
@@ -319,13 +368,15 @@ extension ClusterMachine {
         _ answered: [Seen],
         _ now: MonotonicInstant
     ) -> [Rule] {
-        let swapped = record.rules.map { $0.promoting(candidate, replacing: old) }
+        var swapped = record.rules.map { $0.promoting(candidate, replacing: old) }
+        if weakness == .changeDropped { swapped = swapped.suffix(1) }
         guard let rule = swapped.last else { return swapped }
         let policy = VoterPolicy(mode: spec.durability, target: spec.synchronousStandbys)
         let reachable = seen.filter { isFresh($0, now) && isUsable($0) }.compactMap(\.member)
         let prepared = answered.compactMap(\.member).filter { $0 != candidate }
         guard let next = policy.ruleAtPromotion(rule, prepared: prepared, reachable: reachable) else { return swapped }
-        let rules = swapped.filter { $0 != next } + [next]
+        let older = weakness == .changeDropped ? [] : swapped.filter { $0 != next }
+        let rules = older + [next]
         guard hasRoom(for: rules) else { return swapped }
         explain(.rules, rule: "R12", "with this promotion the rule changes from \(rule) to \(next)")
         return rules
@@ -365,6 +416,9 @@ extension ClusterMachine {
                 $0.phase = .steady
                 $0.request = nil
                 $0.history[$0.history.count - 1].forkLSN = result.forkLSN
+                $0.history[$0.history.count - 1].isConfirmed = true
+                // A disk that lied may have lost what the candidate answered before it was promoted.
+                if result.parent != .none { $0.history[$0.history.count - 1].parent = result.parent }
             }
         }
         if let loss = candidateLoss(record, one, now) {
@@ -375,7 +429,8 @@ extension ClusterMachine {
             timeline: assigned.timeline,
             rules: record.rules,
             peers: peers(of: name, record),
-            history: record.history
+            history: record.history,
+            agents: spec.agents
         )
         order(.promote(promotion), to: name, now)
         orderFollowers(record, now)

@@ -7,6 +7,7 @@ extension ClusterMachine {
         var view = ClusterView(record: record, durability: spec.durability)
         view.waiting = waiting
         view.warnings = record.newestRule.mode.isSynchronous ? weakened : []
+        view.suspect = suspicion
         view.lastFailover = lastFailover
         view.instances = seen.map { instanceView($0, record, now) }
         return view
@@ -30,6 +31,7 @@ extension ClusterMachine {
         view.fault = report.fault
         view.serverVersion = report.status?.serverVersion ?? 0
         view.freeBytes = report.freeBytes
+        view.keptWAL = report.keptWAL
         if one.spec.name != record.primary { view.obstacle = obstacle(one, record, now)?.description ?? "" }
         view.votes = one.member.map(record.newestRule.voters.contains) ?? false
         view.streaming = one.spec.name != record.primary && isFresh(one, now) && isReceiving(report, record)
@@ -37,7 +39,17 @@ extension ClusterMachine {
         if let own = report.status?.position, let primary, own.timeline == primary.timeline {
             view.lagBytes = primary.lsn.bytes(since: own.lsn)
         }
+        if one.spec.name != record.primary { view.lagMilliseconds = lag(of: one, now)?.wholeMilliseconds }
         return view
+    }
+
+    /// How far a standby's replay is behind in time, as of its last look, or as of now if that is long ago (R22).
+    private func lag(of one: Seen, _ now: MonotonicInstant) -> Duration? {
+        guard let report = one.report, let status = report.status, let at = one.reportAt, status.inRecovery else {
+            return nil
+        }
+        let moment = isFresh(one, now) ? at - report.statusAge : now
+        return walClock.lag(of: status.replayLSN, on: status.position.timeline, at: moment)
     }
 
     private func isReceiving(_ report: InstanceReport, _ record: ClusterRecord) -> Bool {

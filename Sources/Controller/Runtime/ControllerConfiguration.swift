@@ -48,12 +48,14 @@ public struct ControllerConfiguration: Sendable {
             let server = entry.endpoint("server")
             let priority = entry.number("failoverPriority", within: 0...1000) ?? 0
             let noFailover = entry.flag("noFailover") ?? false
+            let agent = entry.text("agent") == nil ? nil : entry.endpoint("agent")
             let zone = entry.text("zone")
             guard let name, let server else { return }
             var instance = InstanceSpec(name: name, server: server)
             instance.failoverPriority = Int(priority)
             instance.noFailover = noFailover
             instance.zone = zone
+            instance.agent = agent
             instances.append(instance)
         }
         let timings = reader.timings()

@@ -124,6 +124,9 @@ public actor ControllerShell {
             switch message {
             case .report(let report): apply(.report(instance, report))
             case .refused(let refusal): apply(.refused(instance, refusal))
+            case .keeps(let copy): take(copy, from: instance)
+            // Refused before it came here: one agent asks this of another.
+            case .asksLease: break
             }
         case .request(let connection, let id, let request):
             if case .command(let verb, let arguments) = request {
@@ -239,6 +242,7 @@ public actor ControllerShell {
             if let connection = connections[name] { server.send(.order(order), to: connection) }
         case .answer(let answer, let name):
             if let connection = connections[name] { server.send(.answer(answer), to: connection) }
+        case .keepCopy(let record, let name): give(record, to: name)
         case .explain(let explanation): say(explanation)
         case .reply(let answer, let id):
             guard let (connection, request) = asked.removeValue(forKey: id) else { break }
@@ -255,6 +259,24 @@ public actor ControllerShell {
             let at = WallClock.milliseconds()
             Task { await note { try await $0.append(summary, at: at) } }
         }
+    }
+
+    /// A copy that is none is told once and forgotten: an agent does not know what it keeps.
+    private func take(_ copy: [UInt8], from instance: InstanceName) {
+        do {
+            apply(.copy(instance, try JSONDecoder().decode(ClusterRecord.self, from: Data(copy))))
+        } catch {
+            let reason = "\(error)".prefix(200)
+            logger.warning(
+                "copy of the record",
+                metadata: [LogKey.instance: "\(instance)", LogKey.reason: "\(reason)"]
+            )
+        }
+    }
+
+    private func give(_ record: ClusterRecord, to instance: InstanceName) {
+        guard let connection = connections[instance], let bytes = try? JSONEncoder().encode(record) else { return }
+        server.send(.keepCopy(Array(bytes)), to: connection)
     }
 
     private func say(_ explanation: Explanation) {

@@ -30,6 +30,8 @@ struct DataFolder {
             case .makeDirectory(let path, let mode): .changed(try makeDirectory(path, mode))
             case .inspect(let path): .entry(try inspect(path))
             case .space(let path): .space(try space(path))
+            case .readStart(let path, let count): try readStart(path, count: Int(count))
+            case .copy(let from, let to, let limit): try copy(from, to, limit: limit)
             case .clearPromote: .changed(try remove(DataFolder.triggerFile))
             // The trigger is meant for the server that runs now: after a power cut it must not be there.
             case .promote: try place(DataFolder.triggerFile, [], 0o600, durable: false)
@@ -84,18 +86,8 @@ struct DataFolder {
 
     private func read(_ text: String, limit: Int) throws(LauncherFailure) -> LauncherReply {
         let path = try FolderPath(text)
-        let file: Int32
-        do throws(LauncherFailure) {
-            file = try resolver.open(path, flags: O_RDONLY | O_NONBLOCK, doing: "read")
-        } catch  where error.kind == .absent {
-            return .contents(nil)
-        }
+        guard let file = try openFile(path, doing: "read")?.descriptor else { return .contents(nil) }
         defer { System.close(file) }
-        var information = stat()
-        guard unsafe fstat(file, &information) == 0 else { throw .failed("could not read \(path.text)", errno) }
-        guard kind(ofMode: information.st_mode) == .file else {
-            throw .refused("could not read \(path.text): it is not a regular file")
-        }
         let allowed = min(limit, LauncherFrame.limit - 64)
         guard let bytes = System.readAll(file, limit: allowed + 1) else {
             throw .failed("could not read \(path.text)", errno)
@@ -104,6 +96,76 @@ struct DataFolder {
             throw .refused("could not read \(path.text): it is longer than the limit of \(allowed) bytes")
         }
         return .contents(bytes)
+    }
+
+    /// A regular file, open for reading, with its size; nil where there is none.
+    private func openFile(
+        _ path: FolderPath,
+        doing: String
+    ) throws(LauncherFailure) -> (descriptor: Int32, size: UInt64)? {
+        let file: Int32
+        do throws(LauncherFailure) {
+            file = try resolver.open(path, flags: O_RDONLY | O_NONBLOCK, doing: doing)
+        } catch  where error.kind == .absent {
+            return nil
+        }
+        var information = stat()
+        let isThere = unsafe fstat(file, &information) == 0
+        if isThere, kind(ofMode: information.st_mode) == .file { return (file, UInt64(clamping: information.st_size)) }
+        let code = errno
+        System.close(file)
+        if !isThere { throw .failed("could not \(doing) \(path.text)", code) }
+        throw .refused("could not \(doing) \(path.text): it is not a regular file")
+    }
+
+    private func readStart(_ text: String, count: Int) throws(LauncherFailure) -> LauncherReply {
+        let path = try FolderPath(text)
+        guard let file = try openFile(path, doing: "read")?.descriptor else { return .contents(nil) }
+        defer { System.close(file) }
+        guard let bytes = System.readAll(file, limit: min(count, LauncherFrame.limit - 64)) else {
+            throw .failed("could not read \(path.text)", errno)
+        }
+        return .contents(bytes)
+    }
+
+    private func copy(_ from: String, _ to: String, limit: UInt64) throws(LauncherFailure) -> LauncherReply {
+        let (source, target) = (try FolderPath(from), try changeable(to))
+        guard let (file, size) = try openFile(source, doing: "copy") else {
+            throw LauncherFailure(kind: .absent, message: "could not copy \(source.text): there is no such file")
+        }
+        defer { System.close(file) }
+        guard size <= limit else {
+            throw .refused("could not copy \(source.text): it is longer than the limit of \(limit) bytes")
+        }
+        let parent = try resolver.openParent(of: target, doing: "copy to")
+        defer { System.close(parent) }
+        let copy = unsafe CPlatform_openat(
+            parent,
+            target.name,
+            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+            0o600
+        )
+        guard copy >= 0 else { throw .failed("could not copy to \(target.text)", errno) }
+        defer { System.close(copy) }
+        var code: Int32 = 0
+        var left = limit
+        while code == 0, left > 0 {
+            switch System.read(file, limit: Int(min(left, 1 << 20))) {
+            case .bytes(let bytes):
+                left -= min(left, UInt64(bytes.count))
+                code = System.writeAll(copy, Array(bytes))
+            case .end: left = 0
+            case .nothingYet: left = 0
+            case .failed(let failure): code = failure
+            }
+        }
+        if code == 0, fsync(copy) != 0 { code = errno }
+        guard code == 0 else {
+            _ = unsafe unlinkat(parent, target.name, 0)
+            throw .failed("could not copy \(source.text) to \(target.text)", code)
+        }
+        try synchronize(parent, target, doing: "copy to")
+        return .done
     }
 
     private func remove(_ text: String) throws(LauncherFailure) -> Bool {

@@ -37,6 +37,10 @@ public enum LauncherRequest: Hashable, Sendable {
     case makeDirectory(path: String, mode: UInt32)
     /// Tells what a path stands for.
     case inspect(path: String)
+    /// Reads the first bytes of a file, at most `count`.
+    case readStart(path: String, count: UInt32)
+    /// Copies a file of at most `limit` bytes to a name that is not taken.
+    case copy(from: String, to: String, limit: UInt64)
     /// Measures the volume of a path; the only order that follows symbolic links.
     case space(path: String)
     /// Arms the lease timer anew; 0 remaining milliseconds fire it at once.
@@ -139,6 +143,13 @@ extension LauncherRequest {
             writer.put(number: mode)
         case .inspect(let path): writer.put(39, path)
         case .space(let path): writer.put(40, path)
+        case .readStart(let path, let count):
+            writer.put(41, path)
+            writer.put(number: count)
+        case .copy(let from, let to, let limit):
+            writer.put(42, from)
+            writer.put(to)
+            writer.put(number: limit)
         default: break
         }
     }
@@ -204,6 +215,8 @@ extension LauncherRequest {
         case 38: .makeDirectory(path: path, mode: try reader.number())
         case 39: .inspect(path: path)
         case 40: .space(path: path)
+        case 41: .readStart(path: path, count: try reader.number())
+        case 42: .copy(from: path, to: try reader.text(), limit: try reader.number())
         default: throw .unknownTag(tag)
         }
     }

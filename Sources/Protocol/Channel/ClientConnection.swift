@@ -7,16 +7,18 @@ import TLSTransport
 /// What one end that connects needs to know.
 struct ClientSettings: Sendable {
     let identity: PeerIdentity
+    /// Whom the other end's certificate must name.
+    let expected: PeerIdentity
     let software: String
     let tls: TLSContext
     /// For the connection itself, and again for the handshake.
     var connectTimeout: Duration = .seconds(5)
-    /// How long the controller may be silent, from the end of the handshake on.
+    /// How long the other end may be silent, from the end of the handshake on.
     let silence: Duration
     let outboundLimit: Int
 }
 
-/// One connection to a controller: certificate, hello, messages.
+/// One connection to a controller, or another agent: certificate, hello, messages.
 ///
 /// "Connected" means that the hello was answered.
 /// Confined to the event loop of its channel.
@@ -80,7 +82,7 @@ final class ClientConnection: FrameOwner {
     }
 
     func authenticated(_ peer: CertificateSummary, _ handler: FrameHandler) {
-        let expected = PeerIdentity.controller(of: settings.identity.cluster)
+        let expected = settings.expected
         do {
             let found = try PeerIdentity.sole(among: peer.uris)
             guard found == expected else {
@@ -92,7 +94,7 @@ final class ClientConnection: FrameOwner {
             return
         }
         let milliseconds = settings.silence.wholeMilliseconds
-        handler.allowSilence(settings.silence, orElse: "the controller said nothing for \(milliseconds) ms")
+        handler.allowSilence(settings.silence, orElse: "\(other) said nothing for \(milliseconds) ms")
         let hello = Hello(software: settings.software, identity: settings.identity)
         if let payload = try? WireCodec.encode(.hello(hello)) { handler.link.send(payload) }
     }
@@ -107,7 +109,7 @@ final class ClientConnection: FrameOwner {
         }
         switch frame {
         case .rejection(let reason):
-            handler.finish("the controller at \(place) refused us: \(reason)")
+            handler.finish("\(other) at \(place) refused us: \(reason)")
             return true
         case .welcome(let welcome):
             guard !isWelcome, welcome.version.understands(.current) else {
@@ -118,7 +120,7 @@ final class ClientConnection: FrameOwner {
             isWelcome = true
             actions.welcomed(handler.link)
             return true
-        case .controller, .answer:
+        case .controller, .answer, .lease:
             guard isWelcome else {
                 handler.finish("closed the connection to \(place): it sent a message before its welcome")
                 return true
@@ -129,6 +131,12 @@ final class ClientConnection: FrameOwner {
 
     func ended(_ reason: String) {
         end.succeed(reason)
+    }
+
+    /// The other end, in a sentence.
+    private var other: String {
+        if case .agent(let name) = settings.expected.role { return "the agent of '\(name)'" }
+        return "the controller"
     }
 }
 

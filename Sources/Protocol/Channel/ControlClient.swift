@@ -71,6 +71,7 @@ public final class ControlClient: Sendable {
         settings = PeerIdentity(cluster: configuration.cluster, role: .agent(configuration.instance)).map { identity in
             ClientSettings(
                 identity: identity,
+                expected: .controller(of: configuration.cluster),
                 software: configuration.software,
                 tls: tls,
                 // One of several that hangs must not keep us from the one that leads.

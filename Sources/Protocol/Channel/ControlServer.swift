@@ -5,7 +5,8 @@ import NIOCore
 import NIOPosix
 public import TLSTransport
 
-/// The controller's end: accepts agents and command lines whose certificates are of its cluster.
+/// The end that is connected to: a controller accepts agents and command lines whose certificates are of its cluster,
+/// an agent the agents of other instances.
 public final class ControlServer: Sendable {
     private let configuration: ControlServerConfiguration
     private let tls: TLSContext
@@ -46,6 +47,12 @@ public final class ControlServer: Sendable {
     @discardableResult
     public func send(_ message: ControllerMessage, to connection: ConnectionID) -> Bool {
         send(.controller(message), to: connection)
+    }
+
+    /// Answers the agent of another instance; `false` if it has gone.
+    @discardableResult
+    public func answer(_ answer: LeaseAnswer, to connection: ConnectionID) -> Bool {
+        send(.lease(answer), to: connection)
     }
 
     /// Answers a request of a command line; `false` if it has gone.
@@ -90,7 +97,7 @@ public final class ControlServer: Sendable {
         } onCancel: {
             listener.close(promise: nil)
         }
-        await roster.closeAll("the controller is stopping")
+        await roster.closeAll("\(configuration.listener) is stopping")
         return .success(())
     }
 

@@ -52,6 +52,7 @@ public struct OperatorClient: Sendable {
     ) async -> String {
         let settings = ClientSettings(
             identity: .operator(of: cluster),
+            expected: .controller(of: cluster),
             software: software,
             tls: tls,
             connectTimeout: min(endpoints.count > 1 ? deadline / (2 * endpoints.count) : deadline, .seconds(5)),

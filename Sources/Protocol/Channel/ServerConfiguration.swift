@@ -1,10 +1,12 @@
 public import ClusterModel
 public import ClusterProtocol
 
-/// How a controller listens, and what it allows its peers.
+/// How a controller, or an agent, listens, and what it allows its peers.
 public struct ControlServerConfiguration: Sendable, Hashable {
     /// The cluster it controls; peers of another are refused.
     public var cluster: ClusterName
+    /// The instance whose agent listens, for the agents of others (R10); nil for a controller.
+    public var agent: InstanceName?
     /// Address to listen on.
     public var host: String
     /// Port to listen on; 0 lets the kernel choose.
@@ -35,6 +37,9 @@ public struct ControlServerConfiguration: Sendable, Hashable {
         self.port = port
         self.software = software
     }
+
+    /// This end, in a sentence.
+    var listener: String { agent.map { "the agent of '\($0)'" } ?? "the controller" }
 }
 
 /// One connection of this program's life; never used twice.

@@ -2,7 +2,7 @@ import ClusterModel
 import ClusterProtocol
 import TLSTransport
 
-/// One peer's connection at the controller: from the certificate to hello to messages.
+/// One peer's connection at a controller, or at another agent: from the certificate to hello to messages.
 ///
 /// Confined to the event loop of its channel.
 final class ServerConnection: FrameOwner {
@@ -28,9 +28,19 @@ final class ServerConnection: FrameOwner {
             guard found.cluster == cluster else {
                 reject(
                     handler,
-                    "the certificate is of cluster '\(found.cluster)', this is the controller of '\(cluster)'"
+                    "the certificate is of cluster '\(found.cluster)', this is \(roster.configuration.listener) "
+                        + "of '\(cluster)'"
                 )
                 return
+            }
+            if let own = roster.configuration.agent {
+                // Nobody commands an agent from here: others ask it, that is all.
+                guard case .agent(let name) = found.role, name != own else {
+                    reject(handler, "agents of other instances are answered here; \(found) is none")
+                    return
+                }
+                certified = found
+                return greetWithin(handler)
             }
             guard found.role != .controller else {
                 reject(handler, "the certificate is a controller's; agents and command lines have their own")
@@ -41,6 +51,10 @@ final class ServerConnection: FrameOwner {
             reject(handler, error.description)
             return
         }
+        greetWithin(handler)
+    }
+
+    private func greetWithin(_ handler: FrameHandler) {
         let limit = roster.configuration.helloTimeout
         handler.allowSilence(limit, orElse: "the peer said no hello within \(limit.wholeMilliseconds) ms")
     }
@@ -58,7 +72,7 @@ final class ServerConnection: FrameOwner {
             return true
         }
         switch (frame, identity.role) {
-        case (.agent(let message), .agent(let instance)):
+        case (.agent(let message), .agent(let instance)) where message.isForController == isController:
             guard roster.isCurrent(instance, id) else { return true }
             let event = ServerEvent.message(instance: instance, connection: id, message)
             return roster.queue.add(event, from: link, cost: payload.count + 256)
@@ -81,6 +95,8 @@ final class ServerConnection: FrameOwner {
         }
     }
 
+    private var isController: Bool { roster.configuration.agent == nil }
+
     func ended(_ reason: String) {
         roster.leave(self, reason: reason)
     }
@@ -92,7 +108,8 @@ final class ServerConnection: FrameOwner {
         }
         guard hello.version.understands(.current) else {
             let theirs = "the peer (version \(hello.software)) speaks protocol \(hello.version)"
-            let ours = "this controller (version \(roster.configuration.software)) speaks \(ProtocolVersion.current)"
+            let ours =
+                "\(roster.configuration.listener) (version \(roster.configuration.software)) speaks \(ProtocolVersion.current)"
             reject(handler, "\(theirs), \(ours); the major versions must be the same")
             return
         }
@@ -133,5 +150,15 @@ final class ServerConnection: FrameOwner {
     private func send(_ frame: ServerFrame) {
         // These frames are small; one that is not cannot be told to the peer either.
         if let payload = try? WireCodec.encode(frame) { link.send(payload) }
+    }
+}
+
+extension AgentMessage {
+    /// Whether it goes to the controller; else to another agent.
+    fileprivate var isForController: Bool {
+        switch self {
+        case .report, .refused, .keeps: true
+        case .asksLease: false
+        }
     }
 }

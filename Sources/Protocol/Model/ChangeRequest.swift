@@ -43,6 +43,10 @@ public enum ClusterCommand: Hashable, Sendable {
     case pause(reason: String)
     /// Automation goes on.
     case resume
+    /// Make that instance's data directory anew, as a copy of the primary (R15).
+    ///
+    /// `commitsMayWait`: also if too few voters are left meanwhile.
+    case rebuild(InstanceName, commitsMayWait: Bool, isDryRun: Bool)
 }
 
 /// What came of a command.

@@ -26,6 +26,11 @@ public struct Primacy: Hashable, Sendable, Codable {
     public var forkLSN: LSN
     /// Why this change of primary was made (I8).
     public var why: String
+    /// The new primary itself told `forkLSN`.
+    ///
+    /// Until then it is the end of what the candidate held, and PostgreSQL may have dropped the beginning of a record
+    /// there.
+    public var isConfirmed: Bool
 
     /// Creates a primacy from its parts.
     public init(
@@ -34,7 +39,8 @@ public struct Primacy: Hashable, Sendable, Codable {
         timeline: Timeline,
         parent: Timeline,
         forkLSN: LSN,
-        why: String
+        why: String,
+        isConfirmed: Bool = false
     ) {
         self.term = term
         self.primary = primary
@@ -42,6 +48,19 @@ public struct Primacy: Hashable, Sendable, Codable {
         self.parent = parent
         self.forkLSN = forkLSN
         self.why = why
+        self.isConfirmed = isConfirmed
+    }
+
+    /// Reads one that an earlier version may have written, which kept less.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        term = try values.decode(Term.self, forKey: .term)
+        primary = try values.decodeIfPresent(MemberID.self, forKey: .primary)
+        timeline = try values.decode(Timeline.self, forKey: .timeline)
+        parent = try values.decode(Timeline.self, forKey: .parent)
+        forkLSN = try values.decode(LSN.self, forKey: .forkLSN)
+        why = try values.decode(String.self, forKey: .why)
+        isConfirmed = try values.decodeIfPresent(Bool.self, forKey: .isConfirmed) ?? false
     }
 }
 

@@ -29,6 +29,8 @@ public struct InstanceSpec: Hashable, Sendable, Codable {
     ///
     /// Controllers alone ask for it: agents are not told.
     public var zone: String?
+    /// Where its agent answers other agents (R10); nil if it does not.
+    public var agent: Endpoint?
 
     /// Creates an instance spec from its parts.
     public init(
@@ -36,13 +38,15 @@ public struct InstanceSpec: Hashable, Sendable, Codable {
         server: Endpoint,
         failoverPriority: Int = 0,
         noFailover: Bool = false,
-        zone: String? = nil
+        zone: String? = nil,
+        agent: Endpoint? = nil
     ) {
         self.name = name
         self.server = server
         self.failoverPriority = failoverPriority
         self.noFailover = noFailover
         self.zone = zone
+        self.agent = agent
     }
 }
 
@@ -139,6 +143,11 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
 
     /// What a cluster of so many instances is given where nobody chose.
     public static func defaultDurability(instances: Int) -> Durability { instances > 1 ? .preferred : .async }
+
+    /// Where the agents of its instances answer each other, as far as that is configured (R10).
+    public var agents: [AgentAddress] {
+        instances.compactMap { one in one.agent.map { AgentAddress(name: one.name, endpoint: $0) } }
+    }
 
     /// The instance of that name, if the cluster should have one.
     public func instance(_ name: InstanceName) -> InstanceSpec? { instances.first { $0.name == name } }

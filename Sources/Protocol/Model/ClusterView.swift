@@ -18,6 +18,10 @@ public struct ClusterView: Hashable, Sendable, Codable {
         public var position: WALPosition?
         /// Bytes of WAL behind the primary's last reported position; nil if unknown.
         public var lagBytes: UInt64?
+        /// For how long the primary has had WAL that is not replayed here (R22); nil if unknown, or the primary.
+        ///
+        /// As fine as the report interval.
+        public var lagMilliseconds: Int64?
         /// Receives from this term's primary, on its timeline.
         public var streaming: Bool
         /// Voter under the newest rule.
@@ -34,6 +38,8 @@ public struct ClusterView: Hashable, Sendable, Codable {
         public var serverVersion: Int
         /// Free on the volume of its data; nil if unknown.
         public var freeBytes: UInt64?
+        /// Folders on its volume with WAL that the cluster's history does not contain (R14).
+        public var keptWAL: [String]
         /// Why it could not be made primary now; empty if it could, or is.
         public var obstacle: String
 
@@ -47,6 +53,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
             incarnation = nil
             position = nil
             lagBytes = nil
+            lagMilliseconds = nil
             streaming = false
             votes = false
             opened = false
@@ -55,6 +62,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
             fault = ""
             serverVersion = 0
             freeBytes = nil
+            keptWAL = []
             obstacle = ""
         }
     }
@@ -83,6 +91,8 @@ public struct ClusterView: Hashable, Sendable, Codable {
     public var waiting: Explanation?
     /// What the promises do not hold for, and how to mend that; a line each.
     public var warnings: [String]
+    /// The primary's agent is out of sight while standbys receive from its server (R9); nil if not.
+    public var suspect: Explanation?
     /// Nil if this controller saw none.
     public var lastFailover: FailoverSummary?
     /// Oldest first.
@@ -106,6 +116,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
         instances = []
         waiting = nil
         warnings = []
+        suspect = nil
         lastFailover = nil
         history = record.history
         request = record.request

@@ -29,6 +29,10 @@ public struct InstanceState: Hashable, Sendable, Codable {
     public var tainted: Bool
     /// The record's rules as last told in `primaryOfTerm`: what extends its lease without a leader (R10).
     public var rules: [Rule]
+    /// Highest term for which it extended another instance's lease: what its next agent is still bound by (R10).
+    public var grantedTerm: Term
+    /// Where the agents of the voters answer, as a leader last told its primary (R10).
+    public var agents: [AgentAddress]
 
     /// Creates an instance state from its parts.
     public init() {
@@ -39,6 +43,8 @@ public struct InstanceState: Hashable, Sendable, Codable {
         releasedTerm = .none
         tainted = false
         rules = []
+        grantedTerm = .none
+        agents = []
     }
 
     /// Whether the directory is that of a primary in office.
@@ -245,13 +251,16 @@ public struct PromotionResult: Hashable, Sendable, Codable {
     public var switchLSN: LSN
     /// Where the parent timeline ended.
     public var forkLSN: LSN
+    /// The parent timeline, by its own history file; none if that does not say.
+    public var parent: Timeline
 
     /// Creates a promotion result from its parts.
-    public init(term: Term, timeline: Timeline, switchLSN: LSN, forkLSN: LSN) {
+    public init(term: Term, timeline: Timeline, switchLSN: LSN, forkLSN: LSN, parent: Timeline = .none) {
         self.term = term
         self.timeline = timeline
         self.switchLSN = switchLSN
         self.forkLSN = forkLSN
+        self.parent = parent
     }
 }
 
@@ -300,6 +309,12 @@ public struct InstanceReport: Hashable, Sendable, Codable {
 
     /// How many of these are told.
     public static let weakenedLimit = 20
+    /// Folders with WAL that the recorded history does not contain, set aside before it was destroyed (R14).
+    public var keptWAL: [String]
+    /// For how long it still refuses to prepare, because it granted a lease (R10); nil if it does not.
+    public var boundFor: Duration?
+    /// Of a primary that no leader has answered for a while; nil for all others.
+    public var leaderless: LeaderlessSpan?
 
     /// Creates an instance report from its parts.
     public init(sequence: UInt64, state: InstanceState, directory: DataDirectory, server: ServerState) {
@@ -323,6 +338,9 @@ public struct InstanceReport: Hashable, Sendable, Codable {
         freeBytes = nil
         fault = ""
         weakened = []
+        keptWAL = []
+        boundFor = nil
+        leaderless = nil
     }
 }
 

@@ -1,14 +1,20 @@
-/// What an agent sends to the controller.
+/// What an agent sends to the controller, or to another agent.
 public enum AgentMessage: Hashable, Sendable {
     case report(InstanceReport)
     /// An order was not taken, and why.
     case refused(OrderRefusal)
+    /// The copy of the record that it keeps, as a controller gave it: JSON, in UTF-8 (R1).
+    case keeps(copy: [UInt8])
+    /// To another agent only: no leader answers (R10).
+    case asksLease(LeaseRequest)
 }
 
 /// What the controller sends to an agent.
 public enum ControllerMessage: Hashable, Sendable {
     case answer(ReportAnswer)
     case order(Order)
+    /// A copy of the record, to be kept beside the data; no agent looks into it (R1).
+    case keepCopy([UInt8])
     /// An order this version does not know; to be refused with a reason.
     case unknown(kind: String)
 }
@@ -136,13 +142,22 @@ public struct Promotion: Hashable, Sendable {
     public var peers: [MemberID]
     /// Primacies so far, to tell the ancestors among the timelines already used.
     public var history: [Primacy]
+    /// Where the agents of the instances answer (R10).
+    public var agents: [AgentAddress]
 
     /// Creates a promotion from its parts.
-    public init(timeline: Timeline, rules: [Rule], peers: [MemberID], history: [Primacy]) {
+    public init(
+        timeline: Timeline,
+        rules: [Rule],
+        peers: [MemberID],
+        history: [Primacy],
+        agents: [AgentAddress] = []
+    ) {
         self.timeline = timeline
         self.rules = rules
         self.peers = peers
         self.history = history
+        self.agents = agents
     }
 }
 
@@ -186,10 +201,13 @@ public struct Governance: Hashable, Sendable {
     public var rules: [Rule]
     /// Other members, each of which gets a slot.
     public var peers: [MemberID]
+    /// Where the agents of the instances answer (R10).
+    public var agents: [AgentAddress]
 
     /// Creates a governance from its parts.
-    public init(rules: [Rule], peers: [MemberID]) {
+    public init(rules: [Rule], peers: [MemberID], agents: [AgentAddress] = []) {
         self.rules = rules
         self.peers = peers
+        self.agents = agents
     }
 }

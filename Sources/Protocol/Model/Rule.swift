@@ -32,14 +32,14 @@ public struct Rule: Hashable, Sendable, Codable, CustomStringConvertible {
     /// The rule of a cluster's birth: nobody votes, nothing is waited for (R24).
     public static func birth(_ mode: Durability) -> Rule { Rule(voters: [], required: 0, mode: mode) }
 
-    /// Grants that would extend a lease among agents in `async`: half of the voters, rounded up (R7).
-    private var grants: Int { (voters.count + 1) / 2 }
+    /// Grants of voters that extend a lease without a leader in `async`: half of the voters, rounded up (R10).
+    public var grantsNeeded: Int { (voters.count + 1) / 2 }
 
     /// Prepared answers of voters that must include a holder of every acknowledged commit: n − k + 1 (R7).
     ///
     /// - Returns: nil if no number of voters is enough, so that only the recorded primary's own answer is.
     public var answersNeeded: Int? {
-        let waiting = mode == .async ? grants : required
+        let waiting = mode == .async ? grantsNeeded : required
         return waiting == 0 ? nil : voters.count - waiting + 1
     }
 

@@ -26,12 +26,30 @@ package enum Weakness: String, Hashable, Sendable, CaseIterable {
     case unjudgedFollower
     /// A primary opens although its newest rule demands nobody (R24).
     case openingAtBirth
-    /// Orders are judged by their term alone (R1).
-    case staleVersion
-    /// The recorded primary's own prepared answer is one among others (R7).
+    /// A voter that granted a lease prepares at once (R10).
+    case unboundGrant
+    /// An agent that comes anew does not mind what the one before it granted (R10).
+    case forgottenGrant
+    /// One grant less than half of the voters is enough (R10).
+    case oneGrantLess
+    /// Orders are compared by their term only (R1).
+    case termOnly
+    /// A directory that is not this cluster's counts as none (R5).
+    case foreignTaken
+    /// The recorded primary's own answer is one like any other (R7).
     case noOwnAnswer
+    /// A promotion drops all recorded rules but the newest (R7, D20).
+    case changeDropped
+    /// Without any word of the old primary its lag limit counts as kept (R8, D12).
+    case unknownLag
+    /// A controller that slept judges by what it knew before (R9, D50).
+    case judgesOnWaking
+    /// Nothing but a leader extends a lease (R10).
+    case noFailsafe
+    /// Whom a standby receives from is not looked at (R14, D52).
+    case strayUnseen
+    /// A pause does not hold up a failover (R18).
+    case pauseIgnored
     /// What lies past the fork of a later timeline never counts, though nobody holds a record of that timeline (R7).
     case strictAncestry
-    /// Rules by which others could replace a primary are confirmed without a lease (R2, D21).
-    case confirmsWithoutLease
 }

@@ -33,6 +33,11 @@ extension ClusterCommand {
                 oldPrimaryIsOff: isOff,
                 isDryRun: isDryRun
             )
+        case "rebuild":
+            let isDryRun = takeFlag("--dry-run")
+            let mayWait = takeFlag("--commits-may-wait")
+            guard words.count == 1 else { throw WireError("'rebuild' takes one instance") }
+            self = .rebuild(try Self.instance(words[0]), commitsMayWait: mayWait, isDryRun: isDryRun)
         case "pause":
             guard words.count <= 1 else { throw WireError("'pause' takes one reason") }
             self = .pause(reason: Self.line(words.first ?? ""))
@@ -58,6 +63,9 @@ extension ClusterCommand {
         case .pause(let reason): return ("pause", reason.isEmpty ? [] : [reason])
         case .resume: return ("resume", [])
         case .abandon: return ("abandon", [])
+        case .rebuild(let name, let mayWait, let isDryRun):
+            let flags = (isDryRun ? ["--dry-run"] : []) + (mayWait ? ["--commits-may-wait"] : [])
+            return ("rebuild", flags + [name.text])
         }
     }
 

@@ -1,6 +1,6 @@
 public import ClusterModel
 
-/// What a peer sends to the controller, one per frame.
+/// What a peer sends to the controller or agent that it connected to, one per frame.
 public enum ClientFrame: Sendable, Hashable {
     /// Opens the conversation.
     case hello(Hello)
@@ -12,7 +12,7 @@ public enum ClientFrame: Sendable, Hashable {
     case unknown(kind: String)
 }
 
-/// What the controller sends to a peer, one per frame.
+/// What a controller, or an agent, sends to a peer that connected to it, one per frame.
 public enum ServerFrame: Sendable, Hashable {
     /// The peer is taken; only now is it connected.
     case welcome(Welcome)
@@ -22,6 +22,8 @@ public enum ServerFrame: Sendable, Hashable {
     case controller(ControllerMessage)
     /// To the command line, in answer to the request of this number.
     case answer(id: UInt64, OperatorAnswer)
+    /// From an agent to another (R10).
+    case lease(LeaseAnswer)
 }
 
 /// How a peer introduces itself; believed only as far as its certificate says the same.

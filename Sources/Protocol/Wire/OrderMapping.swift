@@ -81,6 +81,7 @@ extension WirePromotion {
         rules = promotion.rules.map(WireRule.init)
         peers = promotion.peers.map(WireMember.init)
         history = promotion.history.map(WirePrimacy.init)
+        agents = promotion.agents.map(WireAgentAddress.init)
     }
 
     func model() throws(WireError) -> Promotion {
@@ -88,7 +89,8 @@ extension WirePromotion {
             timeline: Timeline(rawValue: timeline),
             rules: try ClusterProtocol.rules(rules),
             peers: try members(peers),
-            history: try primacies(history)
+            history: try primacies(history),
+            agents: try addresses(agents)
         )
     }
 }
@@ -131,9 +133,14 @@ extension WireGovernance {
         self.init()
         rules = governance.rules.map(WireRule.init)
         peers = governance.peers.map(WireMember.init)
+        agents = governance.agents.map(WireAgentAddress.init)
     }
 
     func model() throws(WireError) -> Governance {
-        Governance(rules: try ClusterProtocol.rules(rules), peers: try members(peers))
+        Governance(
+            rules: try ClusterProtocol.rules(rules),
+            peers: try members(peers),
+            agents: try addresses(agents)
+        )
     }
 }

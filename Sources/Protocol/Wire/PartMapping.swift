@@ -110,6 +110,7 @@ extension WirePrimacy {
         parent = primacy.parent.rawValue
         forkLsn = primacy.forkLSN.rawValue
         why = primacy.why
+        isConfirmed = primacy.isConfirmed
     }
 
     func model() throws(WireError) -> Primacy {
@@ -119,7 +120,8 @@ extension WirePrimacy {
             timeline: Timeline(rawValue: timeline),
             parent: Timeline(rawValue: parent),
             forkLSN: LSN(rawValue: forkLsn),
-            why: why
+            why: why,
+            isConfirmed: isConfirmed
         )
     }
 }
@@ -131,6 +133,7 @@ extension WireInstanceSpec {
         server = WireEndpoint(specification.server)
         failoverPriority = Int64(specification.failoverPriority)
         noFailover = specification.noFailover
+        if let endpoint = specification.agent { agent = WireEndpoint(endpoint) }
     }
 
     func model() throws(WireError) -> InstanceSpec {
@@ -138,7 +141,8 @@ extension WireInstanceSpec {
             name: try ClusterProtocol.name(name, "instance"),
             server: try server.model("an instance's server"),
             failoverPriority: Int(failoverPriority),
-            noFailover: noFailover
+            noFailover: noFailover,
+            agent: hasAgent ? try agent.model("an instance's agent") : nil
         )
     }
 }

@@ -34,6 +34,9 @@ extension WireInstanceReport {
         if let code = report.isReady { isReady = Int32(clamping: code) }
         if let free = report.freeBytes { freeBytes = free }
         fault = report.fault
+        keptWal = report.keptWAL
+        if let time = report.boundFor { boundForNs = time.wholeNanoseconds }
+        if let span = report.leaderless { leaderless = WireLeaderlessSpan(span) }
     }
 
     func model() throws(WireError) -> InstanceReport {
@@ -67,6 +70,9 @@ extension WireInstanceReport {
         report.isReady = hasIsReady ? Int(isReady) : nil
         report.freeBytes = hasFreeBytes ? freeBytes : nil
         report.fault = fault
+        report.keptWAL = keptWal.prefix(8).map { String($0.prefix(1024)) }
+        report.boundFor = hasBoundForNs ? .nanoseconds(boundForNs) : nil
+        report.leaderless = hasLeaderless ? try leaderless.model() : nil
         return report
     }
 }
@@ -78,6 +84,7 @@ extension WirePromotionResult {
         timeline = result.timeline.rawValue
         switchLsn = result.switchLSN.rawValue
         forkLsn = result.forkLSN.rawValue
+        parent = result.parent.rawValue
     }
 
     var model: PromotionResult {
@@ -85,7 +92,8 @@ extension WirePromotionResult {
             term: Term(rawValue: term),
             timeline: Timeline(rawValue: timeline),
             switchLSN: LSN(rawValue: switchLsn),
-            forkLSN: LSN(rawValue: forkLsn)
+            forkLSN: LSN(rawValue: forkLsn),
+            parent: Timeline(rawValue: parent)
         )
     }
 }
@@ -108,6 +116,8 @@ extension WireInstanceState {
         releasedTerm = state.releasedTerm.rawValue
         tainted = state.tainted
         rules = state.rules.map(WireRule.init)
+        grantedTerm = state.grantedTerm.rawValue
+        agents = state.agents.map(WireAgentAddress.init)
     }
 
     func model() throws(WireError) -> InstanceState {
@@ -127,6 +137,8 @@ extension WireInstanceState {
         state.releasedTerm = Term(rawValue: releasedTerm)
         state.tainted = tainted
         state.rules = try ClusterProtocol.rules(rules)
+        state.grantedTerm = Term(rawValue: grantedTerm)
+        state.agents = try addresses(agents)
         return state
     }
 }

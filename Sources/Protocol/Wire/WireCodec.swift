@@ -3,7 +3,7 @@ import SwiftProtobuf
 
 /// Turns frames into bytes and back; everything read is checked before it becomes a value.
 public enum WireCodec {
-    /// Encodes what goes to the controller.
+    /// Encodes what goes to the end that was connected to.
     ///
     /// - Throws: `WireError` if it does not fit into one frame.
     public static func encode(_ frame: ClientFrame) throws(WireError) -> [UInt8] {
@@ -12,13 +12,15 @@ public enum WireCodec {
         case .hello(let hello): wire.hello = WireHello(hello)
         case .agent(.report(let report)): wire.report = WireInstanceReport(report)
         case .agent(.refused(let refusal)): wire.refused = WireOrderRefusal(refusal)
+        case .agent(.keeps(let copy)): wire.recordCopy = String(decoding: copy, as: UTF8.self)
+        case .agent(.asksLease(let request)): wire.asksLease = WireLeaseRequest(request)
         case .request(let id, let request): wire.request = WireOperatorRequest(id, request)
         case .unknown: break
         }
         return try bytes(of: wire)
     }
 
-    /// Encodes what goes from the controller.
+    /// Encodes what goes from the end that was connected to.
     ///
     /// - Throws: `WireError` if it does not fit into one frame.
     public static func encode(_ frame: ServerFrame) throws(WireError) -> [UInt8] {
@@ -28,13 +30,15 @@ public enum WireCodec {
         case .rejection(let reason): wire.rejection = WireRejection(reason)
         case .controller(.answer(let answer)): wire.answer = WireReportAnswer(answer)
         case .controller(.order(let order)): wire.order = WireOrder(order)
+        case .controller(.keepCopy(let copy)): wire.keepCopy = String(decoding: copy, as: UTF8.self)
         case .controller(.unknown): break
         case .answer(let id, let answer): wire.operatorAnswer = WireOperatorAnswer(id, answer)
+        case .lease(let answer): wire.leaseAnswer = WireLeaseAnswer(answer)
         }
         return try bytes(of: wire)
     }
 
-    /// Decodes what came to the controller.
+    /// Decodes what came to the end that was connected to.
     ///
     /// - Throws: `WireError` if the bytes are no message or hold a value that cannot be.
     public static func decodeClientFrame(_ bytes: [UInt8]) throws(WireError) -> ClientFrame {
@@ -44,11 +48,13 @@ public enum WireCodec {
         case .report(let report): return .agent(.report(try report.model()))
         case .refused(let refusal): return .agent(.refused(refusal.model))
         case .request(let request): return .request(id: request.id, request.model)
+        case .recordCopy(let copy): return .agent(.keeps(copy: Array(copy.utf8)))
+        case .asksLease(let request): return .agent(.asksLease(try request.model()))
         case nil: return .unknown(kind: unknownKind(wire.unknownFields, of: "message"))
         }
     }
 
-    /// Decodes what came from the controller.
+    /// Decodes what came from the end that was connected to.
     ///
     /// - Throws: `WireError` if the bytes are no message or hold a value that cannot be.
     public static func decodeServerFrame(_ bytes: [UInt8]) throws(WireError) -> ServerFrame {
@@ -59,6 +65,8 @@ public enum WireCodec {
         case .answer(let answer): return .controller(.answer(answer.model))
         case .order(let order): return .controller(try order.model())
         case .operatorAnswer(let answer): return .answer(id: answer.id, answer.model)
+        case .keepCopy(let copy): return .controller(.keepCopy(Array(copy.utf8)))
+        case .leaseAnswer(let answer): return .lease(try answer.model())
         case nil: return .controller(.unknown(kind: unknownKind(wire.unknownFields, of: "message")))
         }
     }

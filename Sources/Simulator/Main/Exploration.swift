@@ -1,4 +1,5 @@
 import ArgumentParser
+import ClusterModel
 import Simulation
 
 /// How many members a small world has.
@@ -16,7 +17,7 @@ enum SmallWorldChoice: String, ExpressibleByArgument, CaseIterable {
     }
 }
 
-/// Commits, faults, repeats, jumps and controllers, as `1,1,1,2,1`.
+/// Commits, faults, repeats, jumps, controllers and failovers, as `1,1,0,1,1,1`.
 struct SmallBounds: ExpressibleByArgument {
     let numbers: [Int]
 
@@ -24,13 +25,32 @@ struct SmallBounds: ExpressibleByArgument {
 
     init?(argument: String) {
         let numbers = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? -1 }
-        guard numbers.count == 5, numbers.allSatisfy({ (0...9).contains($0) }), (1...2).contains(numbers[4]) else {
+        guard numbers.count == 6, numbers.allSatisfy({ (0...9).contains($0) }), (1...2).contains(numbers[4]) else {
             return nil
         }
         self.numbers = numbers
     }
 
     var defaultValueDescription: String { numbers.map(String.init).joined(separator: ",") }
+
+    var json: String {
+        let names = ["commits", "faults", "repeats", "jumps", "controllers", "failovers"]
+        return "{" + zip(names, numbers).map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}"
+    }
+}
+
+/// What has happened when a search begins.
+enum BeginningChoice: String, ExpressibleByArgument, CaseIterable {
+    case steady, leaving, silent, joining
+
+    var beginning: SmallBeginning {
+        switch self {
+        case .steady: .steady
+        case .leaving: .leaving
+        case .silent: .silent
+        case .joining: .joining
+        }
+    }
 }
 
 extension Simulate {
@@ -42,16 +62,26 @@ extension Simulate {
         options.repeats = bounds.numbers[2]
         options.jumps = bounds.numbers[3]
         options.controllers = bounds.numbers[4]
+        options.failovers = bounds.numbers[5]
+        options.durability = durability.modes[0]
+        options.beginning = beginning.beginning
         options.brokenRule = disableRule?.rule
         let clock = ContinuousClock()
         let begun = clock.now
-        let result = Simulation.explore(options)
+        let limit = Duration.seconds(seconds)
+        let result = Simulation.explore(options) { clock.now - begun > limit }
         for (number, line) in result.trace.enumerated() { print("\(number + 1). \(line)") }
-        if let violation = result.violation { print(violation) }
-        let seconds = (clock.now - begun).components.seconds
+        if let violation = result.violation {
+            print(violation)
+            print(result.isShortest ? "no way there is shorter" : "there may be a shorter way")
+            print("play it again: replay(options, [\(result.steps.map(\.code).joined(separator: ", "))])")
+        }
+        let taken = (clock.now - begun).components.seconds
         print(
-            "EXHAUSTIVE {\"world\":\"\(world.rawValue)\",\"states\":\(result.states),\"depth\":\(result.depth),"
-                + "\"complete\":\(result.isComplete),\"violations\":\(result.violation == nil ? 0 : 1),\"seconds\":\(seconds)}"
+            "EXHAUSTIVE {\"world\":\"\(world.rawValue)\",\"mode\":\"\(options.durability.rawValue)\","
+                + "\"beginning\":\"\(beginning.rawValue)\",\"bounds\":\(bounds.json),\"states\":\(result.states),"
+                + "\"depth\":\(result.depth),\"complete\":\(result.isComplete),"
+                + "\"violations\":\(result.violation == nil ? 0 : 1),\"seconds\":\(taken)}"
         )
         if result.violation != nil { throw ExitCode.failure }
     }

@@ -42,23 +42,31 @@ struct Simulate: AsyncParsableCommand {
     @Option(help: "How many worlds to play at a time; a seed plays the same whatever this is.")
     var jobs: Int = 1
 
-    @Flag(help: "Leave out one point of the protocol after the other and name the first seed that notices.")
+    @Flag(help: "Leave out one point of the protocol after the other; each must be noticed within --seeds.")
     var mutations = false
 
-    @Flag(help: "Try everything that can happen in a small world instead, breadth first.")
+    @Flag(help: "Try everything that can happen in a small world instead.")
     var exhaustive = false
 
     @Option(help: "With --exhaustive: 1+1, 1+2 or 1+3, a primary and its standbys.")
     var world: SmallWorldChoice = .two
 
-    @Option(help: "With --exhaustive: how many steps at most.")
-    var depth: Int = 100
+    @Option(help: "With --exhaustive: how many steps one after the other at most.")
+    var depth: Int = 100_000
 
-    @Option(help: "With --exhaustive: how many states at most; each takes some 10 kB while it waits its turn.")
-    var states: Int = 300_000
+    @Option(help: "With --exhaustive: how many states at most; each takes some 30 bytes.")
+    var states: Int = 20_000_000
 
-    @Option(help: "With --exhaustive: client commits, faults, repeated orders, jumps of clocks, controllers.")
-    var bounds: SmallBounds = SmallBounds(numbers: [1, 1, 1, 2, 1])
+    @Option(help: "With --exhaustive: how many seconds at most.")
+    var seconds: Int64 = 600
+
+    @Option(
+        help: "With --exhaustive: client commits, faults, repeated orders, jumps of clocks, controllers, failovers."
+    )
+    var bounds: SmallBounds = SmallBounds(numbers: [1, 1, 0, 0, 1, 1])
+
+    @Option(help: "With --exhaustive: what has happened at the beginning; \(beginningNames).")
+    var beginning: BeginningChoice = .steady
 
     @Flag(help: "Tell every event of the seed; needs --seed.")
     var trace = false
@@ -70,6 +78,8 @@ struct Simulate: AsyncParsableCommand {
         if trace && seed == nil { throw ValidationError("--trace tells one seed: add --seed NUMBER") }
         if !(1...64).contains(jobs) { throw ValidationError("--jobs must be between 1 and 64") }
         if seeds == 0 { throw ValidationError("--seeds must be at least 1") }
+        if seconds < 1 { throw ValidationError("--seconds must be at least 1") }
+        if states < 1 || depth < 1 { throw ValidationError("--states and --depth must be at least 1") }
         if trace && durability == .all {
             throw ValidationError("--trace tells one world: add --durability required or async")
         }
@@ -144,6 +154,7 @@ struct Simulate: AsyncParsableCommand {
     }
 }
 
+private let beginningNames = BeginningChoice.allCases.map(\.rawValue).joined(separator: ", ")
 private let ruleNames = BrokenRule.allCases.map(\.rawValue).joined(separator: ", ")
 
 /// Which durability to play.

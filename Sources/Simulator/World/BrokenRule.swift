@@ -7,6 +7,8 @@ public import ClusterModel
 public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     /// Late orders get the stamp that would be accepted.
     case staleOrders = "R1"
+    /// Orders are compared by their term only, not by the record's version.
+    case termOnly = "R1-version"
     /// A promise is given before it is on disk.
     case volatilePromise = "R1-durable"
     /// A step is ordered although its record was not stored.
@@ -23,6 +25,8 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case gate = "R5"
     /// Promises and votes belong to a name: a new directory keeps the old one's.
     case nameOnly = "R5-incarnation"
+    /// A directory that is not this cluster's counts as none.
+    case foreignTaken = "R5-foreign"
     /// `prepare` is answered without cutting the receiver.
     case revocation = "R6"
     /// The position is on the timeline that the receiver connected to.
@@ -35,6 +39,10 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case voterSwap = "R7"
     /// N - k answers are taken for enough.
     case oneAnswerLess = "R7-quorum"
+    /// The recorded primary's own answer is one like any other.
+    case noOwnAnswer = "R7-primary"
+    /// A promotion drops all recorded rules but the newest (D20).
+    case changeDropped = "R7-change"
     /// The recorded primary answers in any incarnation.
     case answerByName = "R7-own"
     /// Positions compare by LSN alone.
@@ -47,8 +55,22 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case noLimit = "R8"
     /// Whoever is the best of those that may be promoted is, whatever the others hold.
     case behindIneligible = "R8-catchUp"
+    /// Without any word of the old primary its limit counts as kept (D12).
+    case unknownLag = "R8-unknown"
     /// Standbys that still receive are not asked.
     case evidenceOfOne = "R9"
+    /// A voter that granted a lease prepares at once.
+    case unboundGrant = "R10-bound"
+    /// An agent that comes anew does not mind what the one before it granted.
+    case forgottenGrant = "R10-restart"
+    /// One grant less than half of the voters is enough.
+    case oneGrantLess = "R10-count"
+    /// A controller that slept judges by what it knew before (D50).
+    case judgesOnWaking = "R9-slept"
+    /// Nothing but a leader extends a lease.
+    case noFailsafe = "R10"
+    /// The record is written over whatever stands there.
+    case blindWrite = "R11-swap"
     /// A new controller takes no lease for alive.
     case forgottenLease = "R11"
     /// A change records the new rule without the old one beside it.
@@ -57,6 +79,8 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case changeUnconfirmed = "R12-confirmed"
     /// A change ends before voters have flushed past the barrier.
     case changeWithoutBarrier = "R12-barrier"
+    /// K = 0 is left without the checkpoint that shows it (D24).
+    case zeroWithoutCheckpoint = "R12-checkpoint"
     /// A new primary's names are empty, so that it waits for nobody.
     case names = "R13"
     /// Comment-only history files stay (D6).
@@ -67,8 +91,12 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case earlyDiscard = "R14-discard"
     /// A directory is deleted before its new copy is complete.
     case deletedFirst = "R14-copy"
+    /// Whom a standby receives from is not looked at (D52).
+    case strayUnseen = "R14-stray"
     /// The postmaster recovers from a crash by itself.
     case selfRestart = "R17"
+    /// A pause does not hold up a failover.
+    case pauseIgnored = "R18"
     /// A new primary admits clients at once.
     case opening = "R23"
     /// Senders that have not proven their history count.
@@ -80,6 +108,17 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     public var meaning: String {
         switch self {
         case .staleOrders: "late orders get the stamp that would be accepted"
+        case .termOnly: "orders are compared by their term only, not by the record's version"
+        case .foreignTaken: "a directory that is not this cluster's counts as none"
+        case .noOwnAnswer: "the recorded primary's own answer is one like any other"
+        case .changeDropped: "a promotion drops all recorded rules but the newest (D20)"
+        case .unknownLag: "without any word of the old primary its limit counts as kept (D12)"
+        case .judgesOnWaking: "a controller that slept judges by what it knew before (D50)"
+        case .noFailsafe: "nothing but a leader extends a lease"
+        case .blindWrite: "the record is written over whatever stands there"
+        case .zeroWithoutCheckpoint: "k = 0 is left without the checkpoint that shows it (D24)"
+        case .strayUnseen: "whom a standby receives from is not looked at (D52)"
+        case .pauseIgnored: "a pause does not hold up a failover"
         case .volatilePromise: "a promise is given before it is on disk"
         case .unrecordedStep: "a step is ordered although its record was not stored"
         case .lateLease: "a lease counts from the arrival of the answer"
@@ -101,6 +140,9 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .noLimit: "the limit of 'async' is not applied"
         case .behindIneligible: "the best of those that may be promoted is, whatever the others hold"
         case .evidenceOfOne: "standbys that still receive are not asked"
+        case .unboundGrant: "a voter that granted a lease prepares at once"
+        case .forgottenGrant: "an agent that comes anew does not mind what the one before it granted"
+        case .oneGrantLess: "one grant less than half of the voters is enough"
         case .forgottenLease: "a new controller takes no lease for alive"
         case .oldRule: "a change records the new rule without the old one beside it"
         case .changeUnconfirmed: "a change ends without the primary's confirmation"
@@ -129,12 +171,24 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .unknownTimelines: .unknownTimelines
         case .behindIneligible: .behindIneligible
         case .evidenceOfOne: .evidenceOfOne
+        case .unboundGrant: .unboundGrant
+        case .forgottenGrant: .forgottenGrant
+        case .oneGrantLess: .oneGrantLess
         case .forgottenLease: .forgottenLease
         case .changeUnconfirmed: .changeUnconfirmed
         case .changeWithoutBarrier: .changeWithoutBarrier
         case .unjudgedFollower: .unjudgedFollower
         case .earlyDiscard: .earlyDiscard
         case .openingAtBirth: .openingAtBirth
+        case .termOnly: .termOnly
+        case .foreignTaken: .foreignTaken
+        case .noOwnAnswer: .noOwnAnswer
+        case .changeDropped: .changeDropped
+        case .unknownLag: .unknownLag
+        case .judgesOnWaking: .judgesOnWaking
+        case .noFailsafe: .noFailsafe
+        case .strayUnseen: .strayUnseen
+        case .pauseIgnored: .pauseIgnored
         default: nil
         }
     }
@@ -155,6 +209,20 @@ struct Focus {
     var isImpatient = false
     /// The second instance never takes another's place.
     var barsSecond = false
+    /// Instead of chance, where that would take too long.
+    var steps: [Steer] = []
+    /// All controllers go, and one standby stays.
+    var isAbsence = false
+}
+
+extension SimulationOptions {
+    /// Of the rule that is broken; of one seed in 32 with none, a run that would show the lack of one.
+    var focus: Focus? {
+        if let brokenRule { return brokenRule.focus }
+        guard seed % 32 == 8 else { return nil }
+        let steered = BrokenRule.allCases.map(\.focus).filter { !$0.steps.isEmpty && $0.durability == durability }
+        return steered.isEmpty ? nil : steered[Int(seed / 32 % UInt64(steered.count))]
+    }
 }
 
 extension BrokenRule {
@@ -162,6 +230,24 @@ extension BrokenRule {
     var focus: Focus {
         switch self {
         case .staleOrders: Focus(faults: [.hostPaused, .hostPaused, .networkChaos, .controllerCutOff, .serverFrozen])
+        case .termOnly:
+            Focus(faults: [], durability: .preferred, instances: 2, seconds: 80, steps: SteeredRun.lateOrder)
+        case .foreignTaken: Focus(faults: [.foreignDirectory, .hostKilled])
+        case .noOwnAnswer: Focus(faults: [], steps: SteeredRun.lostForGood)
+        case .changeDropped: Focus(faults: [], steps: SteeredRun.connectedAndStarved)
+        case .unknownLag:
+            Focus(faults: [], durability: .async, instances: 2, seconds: 80, steps: SteeredRun.unheardOf)
+        case .judgesOnWaking: Focus(faults: [], steps: SteeredRun.sleepingController)
+        case .noFailsafe: Focus(faults: [], isAbsence: true)
+        case .blindWrite:
+            Focus(
+                faults: [.twoControllers, .controllerFrozen, .postmasterKilled, .hostKilled, .serversSevered],
+                spacing: Time.milliseconds(300)...Time.milliseconds(1500)
+            )
+        case .zeroWithoutCheckpoint:
+            Focus(faults: [], durability: .preferred, instances: 2, seconds: 80, steps: SteeredRun.leavingZero)
+        case .strayUnseen: Focus(faults: [.upstreamEditedByHand])
+        case .pauseIgnored: Focus(faults: [], steps: SteeredRun.pausedFailover)
         case .volatilePromise: Focus(faults: [.agentKilled, .hostKilled, .postmasterKilled])
         case .unrecordedStep: Focus(faults: [.postmasterKilled, .hostKilled], losesStoreAnswers: true)
         case .lateLease: Focus(faults: [.agentFrozen, .hostIsolated, .networkChaos, .hostPaused], durability: .async)
@@ -177,15 +263,13 @@ extension BrokenRule {
                 leaseSeconds: 30
             )
         case .revocation: Focus(faults: [.hostPaused, .hostPaused, .networkChaos, .controllerCutOff, .serverFrozen])
-        case .connectedTimeline:
-            Focus(faults: [.diskHangs, .diskHangs, .hostKilled, .postmasterKilled, .hostPaused, .serversSevered])
+        case .connectedTimeline: Focus(faults: [], steps: SteeredRun.connectedAndStarved)
         case .unreplayedPosition: Focus(faults: [.hostKilled, .allHostsKilled, .postmasterKilled])
         case .lateFollow: Focus(faults: [.postmasterKilled, .hostPaused, .serversSevered, .hostKilled])
         case .voterSwap: Focus(faults: [.hostKilled, .hostPaused, .serversSevered, .postmasterKilled, .hostKilled])
         case .oneAnswerLess: Focus(faults: [.serversSevered, .hostKilled, .hostKilled, .hostPaused])
-        case .answerByName:
-            Focus(faults: [.volumeLost, .volumeLost, .serversSevered, .oneWayPartition, .diskHangs])
-        case .positionWithoutTimeline: Focus(faults: [.hostKilled, .hostPaused, .serversSevered, .postmasterKilled])
+        case .answerByName: Focus(faults: [], seconds: 60, steps: SteeredRun.copiedFromThePast)
+        case .positionWithoutTimeline: Focus(faults: [], seconds: 60, steps: SteeredRun.longTail)
         case .unknownTimelines:
             Focus(
                 faults: [.promotedByHand, .agentKilled, .hostKilled, .postmasterKilled, .promotedByHand],
@@ -197,6 +281,19 @@ extension BrokenRule {
             Focus(faults: [.postmasterKilled, .hostKilled, .serversSevered, .hostPaused], barsSecond: true)
         case .evidenceOfOne:
             Focus(faults: [.serversSevered, .controllerCutOff, .controllerCutOff, .oneWayPartition])
+        case .unboundGrant, .oneGrantLess:
+            Focus(
+                faults: [.controllerCutOff, .serversSevered, .controllerCutOff, .oneWayPartition, .hostKilled],
+                durability: .async,
+                span: Time.seconds(3)...Time.seconds(12)
+            )
+        case .forgottenGrant:
+            Focus(
+                faults: [.controllerCutOff, .serversSevered, .agentKilled, .controllerCutOff, .agentKilled],
+                durability: .async,
+                spacing: Time.milliseconds(200)...Time.milliseconds(1200),
+                span: Time.seconds(3)...Time.seconds(12)
+            )
         case .forgottenLease: Focus(faults: [.controllerKilled, .hostIsolated, .controllerCutOff], durability: .async)
         case .oldRule, .changeUnconfirmed, .changeWithoutBarrier:
             Focus(
@@ -214,12 +311,7 @@ extension BrokenRule {
                 ],
                 spacing: Time.milliseconds(100)...Time.milliseconds(900)
             )
-        case .unjudgedFollower:
-            Focus(
-                faults: [.hostKilled, .hostPaused, .serversSevered, .postmasterKilled, .hostIsolated],
-                instances: 4,
-                synchronousStandbys: 2
-            )
+        case .unjudgedFollower: Focus(faults: [], seconds: 60, steps: SteeredRun.divergedVoter)
         case .earlyDiscard:
             Focus(
                 faults: [.serversSevered, .volumeLost],
@@ -238,12 +330,7 @@ extension BrokenRule {
             )
         case .selfRestart: Focus(faults: [.postmasterKilled, .serversSevered, .hostPaused])
         case .opening: Focus(faults: [.postmasterKilled, .hostKilled, .serversSevered])
-        case .unprovenSender:
-            Focus(
-                faults: [.hostKilled, .hostPaused, .serversSevered, .postmasterKilled, .hostIsolated],
-                instances: 4,
-                synchronousStandbys: 2
-            )
+        case .unprovenSender: Focus(faults: [], instances: 2, seconds: 60, steps: SteeredRun.unprovenVoter)
         case .openingAtBirth: Focus(faults: [.postmasterKilled, .hostKilled, .serversSevered], fromBirth: true)
         }
     }

@@ -7,12 +7,14 @@ enum AgentRow: String, CaseIterable {
     case persist, armLease, startFirstPrimary, startCut, startFollowing, stopFast, stopImmediate, stopKill
     case cutAtOnce, cutAfterReplay, follow, promote, applyRules, applyRulesFromZero, openClients, checkpoint
     case checkpointFirst
-    case initialize, clone, rewind, inspect, cancelWork, report, refuse, explain
+    case initialize, clone, rewind, inspect, readLineage, cancelWork, report, refuse, explain
+    case askVoters, grantPeer, denyPeer
 
     /// Those with an answer, which may be that it failed.
     static let answered: [AgentRow] = [
         .startFirstPrimary, .startCut, .startFollowing, .cutAtOnce, .cutAfterReplay, .follow, .promote, .applyRules,
-        .applyRulesFromZero, .openClients, .initialize, .clone, .rewind, .inspect, .checkpointFirst,
+        .applyRulesFromZero, .openClients, .initialize, .clone, .rewind, .inspect, .readLineage,
+        .checkpointFirst,
     ]
 }
 
@@ -38,9 +40,12 @@ extension InstanceAction {
         case .clone: .clone
         case .rewind: .rewind
         case .inspect: .inspect
+        case .readLineage: .readLineage
         case .cancelWork: .cancelWork
         case .report: .report
         case .refuse: .refuse
+        case .askVoters: .askVoters
+        case .answerPeer(let answer, _): answer.lease == nil ? .denyPeer : .grantPeer
         case .explain: .explain
         }
     }
@@ -50,6 +55,7 @@ extension InstanceAction {
 enum ControllerRow: String, CaseIterable {
     case store, load, sendInitialize, sendPrepare, sendPrepareToRecover, sendPromote, sendFollow, sendDiscard
     case sendHandOver, sendStop, sendCatchUp, reply
+    case keepCopy
     case sendGovern, answerWithLease, answerWithoutLease, explain, concluded
 }
 
@@ -69,6 +75,7 @@ extension ClusterAction {
             case .handOver(let plan): plan.stops ? .sendStop : .sendHandOver
             }
         case .answer(let answer, _): answer.lease == nil ? .answerWithoutLease : .answerWithLease
+        case .keepCopy: .keepCopy
         case .explain: .explain
         case .concluded: .concluded
         case .reply: .reply
@@ -143,7 +150,7 @@ extension Coverage {
         for row in admissionTable where row.situation == .standby {
             rows += ["order: \(row.order), stale", "order: \(row.order), no launcher"]
         }
-        rows += Explanation.Kind.allCases.filter { !unused.contains($0) }.map { "explains: \($0.rawValue)" }
+        rows += Explanation.Kind.allCases.map { "explains: \($0.rawValue)" }
         rows += hangs.map { "hang: \($0.way)" }
         rows += ["second word asked", "loss accepted", "loss happened"].map { "operator: \($0)" }
         return rows
@@ -155,10 +162,7 @@ extension Coverage {
     ]
 
     /// Every fault there is.
-    public static let expectedFaults: [String] = Fault.allCases.map(\.rawValue) + ["storeAnswerLost"]
-
-    /// Kinds of explanations that no core states yet: leases are renewed without a word.
-    private static let unused: [Explanation.Kind] = [.lease]
+    public static let expectedFaults: [String] = Fault.allCases.map(\.rawValue) + ["storeAnswerLost", "recordRestored"]
 
     /// Rows that were never taken.
     public var rowsMissing: [String] { Self.expectedRows.filter { rows[$0] == nil } }

@@ -94,14 +94,18 @@ extension World {
         case .volumeLost:
             guard canLose(host) else { return false }
             killHost(host, span)
-            trace("[\(host.name)] the volume is lost")
-            host.disk = Disk()
-            oracle.volumeLostAt = now
-            host.promised = .none
+            loseDisk(host)
         case .foreignDirectory: return mountForeign(host, span)
         default: host.agent?.failsNextPersist = true
         }
         return true
+    }
+
+    func loseDisk(_ host: Host) {
+        trace("[\(host.name)] the volume is lost")
+        host.disk = Disk()
+        oracle.volumeLostAt = now
+        host.promised = .none
     }
 
     /// Somebody mounts another volume and, after a while, the right one again.
@@ -128,6 +132,8 @@ extension World {
         guard let record = store.record, record.phase == .steady, host.isOn, host.hiddenDisk == nil,
             let primary = record.primaryMember
         else { return false }
+        // By an old copy of the record nothing can be judged.
+        guard hosts.allSatisfy({ ($0.disk.state?.promised.term ?? .none) <= record.term }) else { return false }
         let others = hosts.filter { $0 !== host && isIntact($0) }
         if members(others).contains(primary) { return true }
         // Without a word of its own, how much `async` loses with the primary is for people to judge (R8, R19).

@@ -27,6 +27,8 @@ struct FaultPlan {
     var losesStoreAnswers = false
     /// Spans are as long as that, if a rule broken on purpose asks for it.
     var span: ClosedRange<UInt64>?
+    /// Faults in one order, each at its moment; none in the random walk.
+    var steps: [Steer] = []
 
     init(_ random: inout SplitMix64, isCalm: Bool, _ durability: Durability) {
         self.isCalm = isCalm
@@ -44,14 +46,14 @@ struct FaultPlan {
     }
 
     /// A rule that is broken on purpose is played under the faults it is there for.
-    mutating func focus(on rule: BrokenRule, _ random: inout SplitMix64) {
-        let focus = rule.focus
+    mutating func focus(on focus: Focus, _ random: inout SplitMix64) {
         kinds = focus.faults
         spacing = random.number(focus.spacing)
         span = focus.span
         firstAt = focus.fromBirth ? Time.milliseconds(100) : Time.seconds(8)
         safetySpan = Time.seconds(focus.seconds)
         losesStoreAnswers = focus.losesStoreAnswers
+        steps = focus.steps
     }
 
     var isTroubled: Bool { !isCalm && !isScripted }

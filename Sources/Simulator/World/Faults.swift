@@ -4,7 +4,7 @@ import InstanceDecision
 /// Faults, injected from the seed until the world is healed.
 extension World {
     func scheduleFaults() {
-        guard !plan.isCalm else { return }
+        guard !plan.isCalm, !plan.kinds.isEmpty else { return }
         after(plan.firstAt) { $0.nextFault() }
     }
 
@@ -196,13 +196,21 @@ extension World {
     /// Somebody points a standby at another server; one that has answered is left alone, since nothing can be
     /// promised of a cut that people undo.
     private func editUpstream(_ host: Host) -> Bool {
-        guard let server = host.server, server.mode == .standby, server.answersQueries, !server.hasAnswered,
-            host.agent?.machine.answersPrepare != true, store.record?.phase == .steady, let other = random.pick(hosts),
-            other !== host
+        guard let server = host.server, mayBePointed(host, server), store.record?.phase == .steady,
+            let other = random.pick(hosts), other !== host
         else { return false }
+        point(host, server, at: other)
+        return true
+    }
+
+    func mayBePointed(_ host: Host, _ server: ServerProcesses) -> Bool {
+        server.mode == .standby && server.answersQueries && !server.hasAnswered
+            && host.agent?.machine.answersPrepare != true
+    }
+
+    func point(_ host: Host, _ server: ServerProcesses, at other: Host) {
         server.folder.upstream = other.index
         endReceiver(of: server)
         receive(host, server)
-        return true
     }
 }

@@ -52,7 +52,11 @@ extension World {
     }
 
     func checkReplaced(_ before: ClusterRecord?, _ record: ClusterRecord) {
-        guard let before, before.phase == .steady, record.phase == .preparing, mustStay else { return }
+        guard let before, before.phase == .steady, record.phase == .preparing else { return }
+        if let reason = before.pauseReason, record.request == nil {
+            violate("I7", "'\(before.primary?.text ?? "none")' is replaced although automation is paused (\(reason))")
+        }
+        guard mustStay else { return }
         violate("I7", "'\(before.primary?.text ?? "none")' is replaced although it and its voters are well")
     }
 
@@ -99,6 +103,11 @@ extension World {
         if others.isEmpty {
             violate("I5", "'\(host.name)' gives up the last copy of what was acknowledged")
         }
+    }
+
+    /// What is not this cluster's is never written over (R5).
+    func checkOwnDirectory(_ host: Host) {
+        if host.disk.isForeign { violate("I5", "'\(host.name)' writes over a directory that is not the cluster's") }
     }
 
     /// A disk that lied loses power: what it held back is gone, and with it, perhaps, a promise.

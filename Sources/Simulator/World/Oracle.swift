@@ -20,6 +20,8 @@ struct Oracle {
     /// Until when something is known to be wrong.
     var disturbedUntil: UInt64 = 0
     var lastAcknowledgedAt: UInt64 = 0
+    /// Highest position that the recorded primary reported to a controller (`async`).
+    var reportedEnd: UInt64?
     /// Host whose primary acknowledged last.
     var lastHost = 0
 }
@@ -101,7 +103,7 @@ extension World {
         while common > 0, oracle.chain[common - 1].id != server.folder.records[common - 1].id { common -= 1 }
         let kept = common > 0 ? oracle.chain[common - 1].end : 0
         let end = oracle.chain.last?.end ?? 0
-        if let reported = controllers.first?.reportedPrimaryEnd {
+        if let reported = oracle.reportedEnd {
             let behind = min(reported, end) > kept ? min(reported, end) - kept : 0
             if behind > spec.maximumLagOnFailover {
                 violate(
@@ -113,7 +115,7 @@ extension World {
         }
         trace("\(end - kept) bytes are lost, as 'async' allows")
         oracle.chain.removeLast(oracle.chain.count - common)
-        for process in controllers { process.reportedPrimaryEnd = nil }
+        oracle.reportedEnd = nil
     }
 
     // MARK: Opening
@@ -152,6 +154,8 @@ extension World {
     }
 
     private func checkHistory(_ host: Host, _ server: ServerProcesses) {
+        // An old copy of the record was put in its place and says nothing of this.
+        guard (store.record?.term.rawValue ?? 0) >= server.term else { return }
         let timeline = server.folder.records[server.recoveredCount - 1].timeline
         let explains = store.record?.history.contains { entry in
             entry.term.rawValue == server.term && entry.timeline.rawValue == timeline

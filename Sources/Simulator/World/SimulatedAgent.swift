@@ -79,6 +79,7 @@ extension World {
         if case .order(let order) = event {
             let isRefused = agent.actions.contains { if case .refuse = $0 { true } else { false } }
             coverage.orders[order.name + (isRefused ? " refused" : " taken"), default: 0] += 1
+            if !isRefused, !plan.steps.isEmpty { host.taken.append(order) }
         }
         let hasSteps = agent.actions.contains { action in
             switch action {
@@ -175,15 +176,18 @@ extension World {
         case .checkpoint: checkpoint(host)
         case .checkpointFirst(let id): checkpointFirst(host, agent, id)
         case .initialize(let id): initialize(host, agent, id)
-        case .clone(let id, let upstream): clone(host, agent, id, upstream)
+        case .clone(let id, let upstream, _): clone(host, agent, id, upstream)
         case .rewind(let id, let upstream): rewind(host, agent, id, upstream)
         case .inspect(let id): inspect(host, agent, id)
+        case .readLineage(let id, let timeline): readLineage(host, agent, id, timeline)
         case .cancelWork(let id): agent.cancelled.append(id)
         case .report: sendReport(host, agent)
         case .refuse(let refusal):
             script?.refusals.append(refusal)
             trace("[\(host.name)] refuses \(refusal.order) of \(refusal.stamp): \(refusal.reason)")
             send(.refused(host.name, refusal), from: host)
+        case .askVoters(let request, let agents): ask(request, agents, host, agent)
+        case .answerPeer(let answer, let question): self.answer(answer, question, host)
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
             cover("explains: \(explanation.kind.rawValue)")

@@ -30,8 +30,6 @@ final class ControllerProcess {
     var leadershipWakeAt: UInt64 = 0
     /// What each instance reported last, and when that came.
     var reports: [(report: InstanceReport, at: UInt64)?]
-    /// Highest position that a primary reported to this life.
-    var reportedPrimaryEnd: UInt64?
 
     init(number: Int, machine: ClusterMachine, clock: HostClock, count: Int) {
         self.number = number
@@ -98,6 +96,8 @@ extension World {
         process.isFrozen = false
         let due = process.deferred
         process.deferred = []
+        // Its timer may fire before it reads what has come meanwhile (D50).
+        if random.chance(500) { tell(process, .tick) }
         for step in due { step(self) }
     }
 
@@ -157,6 +157,9 @@ extension World {
         case .answer(let answer, let name):
             guard let host = host(of: name) else { return }
             send(answer, to: host, process)
+        case .keepCopy(let record, let name):
+            guard let host = host(of: name) else { return }
+            keep(record, host, process)
         case .explain(let explanation):
             coverage.explanations[explanation.kind.rawValue, default: 0] += 1
             cover("explains: \(explanation.kind.rawValue)")
@@ -180,7 +183,7 @@ extension World {
             if world.store.isDown {
                 return world.soon(500_000...2_000_000) { $0.tell(process, .recordUnknown(reason: "no answer")) }
             }
-            guard (world.store.record?.version ?? .none) == replaced else {
+            guard (world.store.record?.version ?? .none) == replaced || world.breaks(.blindWrite) else {
                 let current = world.store.record
                 return world.soon(100...2000) { $0.tell(process, .recordConflict(current)) }
             }
@@ -226,6 +229,7 @@ extension World {
         host.leader = process
         process.connections[host.index] = ControlConnection(number: nextNumber(), isUp: true)
         tell(process, .connected(host.name))
+        if let copy = host.disk.copy { tell(process, .copy(host.name, copy)) }
         if let agent = host.agent { give(.report, host, agent) }
     }
 
@@ -325,15 +329,15 @@ extension World {
                 !world.network.isMute[host.index]
             else { return }
             if case .report(_, let report) = event { process.reports[host.index] = (report, world.now) }
-            world.noteReport(event, process)
+            world.noteReport(event)
             world.tell(process, event)
         }
     }
 
-    private func noteReport(_ event: ClusterEvent, _ process: ControllerProcess) {
+    private func noteReport(_ event: ClusterEvent) {
         guard case .report(let name, let report) = event, let status = report.status, !status.inRecovery else { return }
         guard name == store.record?.primary, report.state.primaryOfTerm == store.record?.term else { return }
-        process.reportedPrimaryEnd = max(process.reportedPrimaryEnd ?? 0, status.position.lsn.rawValue)
+        oracle.reportedEnd = max(oracle.reportedEnd ?? 0, status.position.lsn.rawValue)
     }
 }
 

@@ -4,6 +4,7 @@ import InstanceDecision
 /// Making data directories: initdb, base backup, rewind, and reading the control file.
 extension World {
     func initialize(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
+        checkOwnDirectory(host)
         later(host, agent, id, 300_000...1_500_000) { world in
             guard !world.fails(20), !host.disk.isStill else {
                 return world.complete(id, .failed("initdb failed"), host, agent)
@@ -21,6 +22,7 @@ extension World {
     }
 
     func clone(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
+        checkOwnDirectory(host)
         if breaks(.deletedFirst) {
             checkLastCopy(host)
             host.disk.folder = nil
@@ -108,6 +110,15 @@ extension World {
                 end: folder.shutDownCleanly ? LSN(rawValue: folder.flushedEnd) : .zero
             )
             world.complete(id, .inspected(facts), host, agent)
+        }
+    }
+
+    func readLineage(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ timeline: Timeline) {
+        later(host, agent, id, 500...5000) { world in
+            guard let folder = host.disk.folder, !world.fails(10) else {
+                return world.complete(id, .failed("there is no data"), host, agent)
+            }
+            world.complete(id, .lineage(folder.lineage(of: timeline)), host, agent)
         }
     }
 

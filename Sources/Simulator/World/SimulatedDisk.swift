@@ -56,6 +56,17 @@ final class DataFolder {
         WALPosition(timeline: Timeline(rawValue: timeline), lsn: LSN(rawValue: flushedEnd))
     }
 
+    /// What the history file of a timeline says, as its records tell.
+    func lineage(of timeline: Timeline) -> Lineage {
+        var forks: [Lineage.Fork] = []
+        for (earlier, later) in zip(records, records.dropFirst()) where earlier.timeline != later.timeline {
+            if later.timeline > timeline.rawValue { break }
+            let parent = Timeline(rawValue: earlier.timeline)
+            forks.append(Lineage.Fork(parent: parent, lsn: LSN(rawValue: earlier.end)))
+        }
+        return Lineage(timeline: timeline, forks: forks)
+    }
+
     /// What a crash leaves.
     func loseUnflushed() { records.removeLast(records.count - flushed) }
 
@@ -80,6 +91,8 @@ final class DataFolder {
 struct Disk {
     var state: InstanceState?
     var folder: DataFolder?
+    /// Of the record, as a controller last gave it.
+    var copy: ClusterRecord?
     /// Something that is not this cluster's lies where the data should be.
     var isForeign = false
     /// No write succeeds.

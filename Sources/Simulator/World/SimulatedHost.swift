@@ -195,6 +195,8 @@ final class Host {
     var server: ServerProcesses?
     /// How often a start was asked for.
     var starts = 0
+    /// Orders taken, the newest last; kept for those that come once more.
+    var taken: [Order] = []
     /// Processes that outlive the word that they are gone; only where rule R4 is broken.
     var lingering: [ServerProcesses] = []
     var agent: AgentProcess?

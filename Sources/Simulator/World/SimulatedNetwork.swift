@@ -10,6 +10,8 @@ struct SimulatedNetwork {
     var isMute: [Bool]
     /// Messages are lost, doubled, late and out of order.
     var isChaotic = false
+    /// Connections stand, and no WAL comes: to the first from the second.
+    private var starved: Set<[Int]> = []
 
     init(count: Int) {
         severed = Array(repeating: Array(repeating: false, count: count), count: count)
@@ -36,7 +38,16 @@ struct SimulatedNetwork {
         severed[other][one] = false
     }
 
+    /// Whether WAL gets to the first from the second.
+    func feeds(_ one: Int, from other: Int) -> Bool { !starved.contains([one, other]) }
+
+    /// Lets the first connect to the second and receive nothing.
+    mutating func starve(_ one: Int, of other: Int) { starved.insert([one, other]) }
+
+    mutating func feed(_ one: Int, from other: Int) { starved.remove([one, other]) }
+
     mutating func heal() {
+        starved = []
         for one in severed.indices {
             for other in severed.indices { severed[one][other] = false }
             isCutOff[one] = false

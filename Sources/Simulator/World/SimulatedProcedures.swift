@@ -193,13 +193,16 @@ extension World {
                 folder.names = ""
                 server.names = SynchronousNames("")
             }
-            let fork = server.recoveredCount > 1 ? folder.records[server.recoveredCount - 2].end : 0
+            let last = server.recoveredCount > 1 ? folder.records[server.recoveredCount - 2] : nil
             world.complete(
                 id,
                 .promoted(
                     timeline: world.breaks(.ownTimeline) ? work.timeline : Timeline(rawValue: switchRecord.timeline),
                     switchLSN: LSN(rawValue: switchRecord.end),
-                    forkLSN: LSN(rawValue: fork)
+                    fork: Lineage.Fork(
+                        parent: Timeline(rawValue: last?.timeline ?? 0),
+                        lsn: LSN(rawValue: last?.end ?? 0)
+                    )
                 ),
                 host,
                 agent
@@ -218,12 +221,13 @@ extension World {
             server.folder.names = work.synchronousNames
             // Settings reach the processes one by one; the one that switches waiting on may be busy for long, unless a
             // checkpoint proves that it has read them.
-            let isUnproven = server.names.required == 0 && !work.synchronousNames.isEmpty && !work.leavesZero
+            let leavesZero = work.leavesZero && !world.breaks(.zeroWithoutCheckpoint)
+            let isUnproven = server.names.required == 0 && !work.synchronousNames.isEmpty && !leavesZero
             world.soon(isUnproven ? 1000...3_000_000 : 1000...30_000) { world in
                 guard !server.isGone, server.folder.names == work.synchronousNames else { return }
                 server.names = SynchronousNames(work.synchronousNames)
             }
-            let slowest: ClosedRange<UInt64> = work.leavesZero ? 40_000...200_000 : 31_000...90_000
+            let slowest: ClosedRange<UInt64> = leavesZero ? 40_000...200_000 : 31_000...90_000
             world.later(host, agent, id, slowest) { world in
                 guard host.server === server, server.takesConnections else {
                     return world.complete(id, .failed("the server does not answer"), host, agent)

@@ -137,7 +137,7 @@ extension World {
         guard link.senderIsAlive, link.receiverIsAlive, link.receiver.receiver === link else { return }
         let isStill = !hosts[link.source].isRunning || !hosts[link.target].isRunning || link.receiver.isFrozen
         guard !isStill, !link.sender.isFrozen, !hosts[link.target].disk.isStill,
-            network.carries(link.source, link.target)
+            network.carries(link.source, link.target), network.feeds(link.target, from: link.source)
         else {
             link.pumpIsScheduled = true
             return soon(100_000...200_000) { $0.arrive(link) }

@@ -93,4 +93,9 @@ public struct SimulationResult: Sendable, Hashable {
 }
 
 /// Plays one seed to its end: faults for a while, then none and everything must be well within a bound.
-public func simulate(_ options: SimulationOptions) -> SimulationResult { World(options).run() }
+public func simulate(_ options: SimulationOptions) -> SimulationResult {
+    if options.brokenRule?.focus.isAbsence == true {
+        return simulateAbsence(options, for: .seconds(30), standbysLeft: 1)
+    }
+    return World(options).run()
+}

@@ -3,20 +3,47 @@ import ClusterModel
 import InstanceDecision
 
 /// One thing that may happen next in a small world.
-enum SmallStep: Hashable, CustomStringConvertible {
+///
+/// Hosts, controllers and what is on its way to them have numbers, from 0.
+public enum SmallStep: Hashable, Sendable, CustomStringConvertible {
     case deliver(Int, Int, again: Bool)
-    case swap(Int), swapAndDie(Int)
+    case swap(Int), swapAndDie(Int), swapUnanswered(Int), swapDropped(Int)
     case work(Int), stream(Int), commit(Int), jump(Int), jumpController(Int)
     case serverDies(Int), agentDies(Int), agentDiesBetween(Int, Int, after: Int), hostDies(Int), controllerDies(Int)
     case isolate(Int), rejoin(Int), cutOff(Int)
 
-    var description: String {
+    /// As it stands in a test that takes it again.
+    public var code: String {
+        switch self {
+        case .deliver(let index, let place, let again): return ".deliver(\(index), \(place), again: \(again))"
+        case .agentDiesBetween(let index, let place, let done):
+            return ".agentDiesBetween(\(index), \(place), after: \(done))"
+        default:
+            let payload = Mirror(reflecting: self).children.first
+            return ".\(payload?.label ?? "")(\(payload.map { "\($0.value)" } ?? ""))"
+        }
+    }
+
+    /// Something goes wrong.
+    var isFault: Bool {
+        switch self {
+        case .swapAndDie, .swapUnanswered, .swapDropped, .serverDies, .agentDies, .agentDiesBetween, .hostDies,
+            .controllerDies, .isolate, .cutOff:
+            true
+        case .deliver, .swap, .work, .stream, .commit, .jump, .jumpController, .rejoin: false
+        }
+    }
+
+    /// In words.
+    public var description: String {
         func name(_ index: Int) -> String { ["a", "b", "c", "d"][index] }
         return switch self {
         case .deliver(let index, let place, let again):
             "order \(place + 1) reaches \(name(index))\(again ? ", and will come again" : "")"
         case .swap(let place): "controller \(place + 1) stores the record"
         case .swapAndDie(let place): "controller \(place + 1) stores the record and dies"
+        case .swapUnanswered(let place): "controller \(place + 1) stores the record and gets no answer"
+        case .swapDropped(let place): "the record of controller \(place + 1) is lost on its way"
         case .work(let index): "\(name(index)) ends its work"
         case .stream(let index): "\(name(index)) receives"
         case .commit(let index): "a client commits at \(name(index))"
@@ -43,7 +70,7 @@ extension SmallWorld {
         for place in controllers.indices {
             if controllers[place].store != nil {
                 steps.append(.swap(place))
-                if limits.faults > 0 { steps.append(.swapAndDie(place)) }
+                if limits.faults > 0 { steps += [.swapAndDie(place), .swapUnanswered(place), .swapDropped(place)] }
             }
             if limits.jumps > 0 { steps.append(.jumpController(place)) }
             if limits.faults > 0 { steps.append(.controllerDies(place)) }
@@ -90,16 +117,23 @@ extension SmallWorld {
             limits.faults -= 1
             swap(place)
             restartController(place)
+        case .swapUnanswered(let place):
+            limits.faults -= 1
+            swap(place, isAnswered: false)
+        case .swapDropped(let place):
+            limits.faults -= 1
+            controllers[place].store = nil
+            tell(.recordUnknown(reason: "no answer"), place)
         case .work(let index): endWork(index)
         case .stream(let index): stream(index)
         case .commit(let index): commit(index)
         case .jump(let index):
             limits.jumps -= 1
-            hosts[index].clock += 1
+            hosts[index].clock += SmallWorld.jump
             give(.tick, to: index)
         case .jumpController(let place):
             limits.jumps -= 1
-            controllers[place].clock += 1
+            controllers[place].clock += SmallWorld.jump
             tell(.tick, place)
         default: fail(step)
         }
@@ -154,6 +188,7 @@ extension SmallWorld {
     /// What can be late, lost or repeated
     /// are orders, writes of the record, WAL, promotions and copies.
     mutating func calm() {
+        defer { forgetStaleOrders() }
         for _ in 0..<12 {
             let before = self
             for index in hosts.indices {
@@ -164,6 +199,14 @@ extension SmallWorld {
                 for place in controllers.indices { report(index, place) }
             }
             if violation != nil || self == before { return }
+        }
+    }
+
+    /// Whoever got one would refuse it, and nothing else (R1): whether it ever comes makes no difference.
+    private mutating func forgetStaleOrders() {
+        for index in hosts.indices {
+            let promised = hosts[index].machine.state.promised
+            hosts[index].orders.removeAll { !$0.stamp.isCurrent(comparedTo: promised) }
         }
     }
 

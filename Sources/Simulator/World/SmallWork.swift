@@ -37,7 +37,7 @@ extension SmallWorld {
         case .initialize:
             hosts[index].records = [SmallRecord(timeline: 1, id: 1000)]
             return .initialized(newIncarnation(index), SmallWorld.system)
-        case .clone(_, let upstream):
+        case .clone(_, let upstream, _):
             guard let source = copy(upstream, index) else { return nil }
             hosts[index].records = source
             return .cloned(newIncarnation(index), SmallWorld.system)
@@ -56,8 +56,19 @@ extension SmallWorld {
                     end: .zero
                 )
             )
+        case .readLineage(_, let timeline): return .lineage(lineage(index, timeline))
         default: return hosts[index].server?.isUp == true ? served(action, index) : .failed("the server is gone")
         }
+    }
+
+    private func lineage(_ index: Int, _ timeline: Timeline) -> Lineage {
+        let records = hosts[index].records
+        let forks = records.indices.dropFirst().filter { place in
+            records[place - 1].timeline != records[place].timeline && records[place].timeline <= timeline.rawValue
+        }.map { place in
+            Lineage.Fork(parent: Timeline(rawValue: records[place - 1].timeline), lsn: LSN(rawValue: UInt64(place)))
+        }
+        return Lineage(timeline: timeline, forks: forks)
     }
 
     private mutating func served(_ action: InstanceAction, _ index: Int) -> Outcome {
@@ -95,6 +106,7 @@ extension SmallWorld {
     private mutating func promoted(_ work: PromotionWork, _ index: Int) -> Outcome {
         if hosts[index].server?.isPrimary == true { return .failed("it is a primary already") }
         let fork = hosts[index].records.count
+        let parent = position(index).timeline
         let highest = max(position(index).timeline.rawValue, work.foreignTimelines.map(\.rawValue).max() ?? 0)
         let timeline = highest + 1
         hosts[index].records.append(SmallRecord(timeline: timeline, id: 1000 * UInt32(work.term.rawValue)))
@@ -116,7 +128,7 @@ extension SmallWorld {
         return .promoted(
             timeline: Timeline(rawValue: timeline),
             switchLSN: LSN(rawValue: UInt64(fork + 1)),
-            forkLSN: LSN(rawValue: UInt64(fork))
+            fork: Lineage.Fork(parent: parent, lsn: LSN(rawValue: UInt64(fork)))
         )
     }
 

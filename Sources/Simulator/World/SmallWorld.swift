@@ -38,6 +38,7 @@ struct SmallHost: Hashable {
     var work: InstanceAction?
     /// Start under way.
     var start: InstanceAction?
+    /// Milliseconds since the beginning.
     var clock: UInt64 = 0
     /// Orders that are on their way; they come in any order, late, or never.
     var orders: [Order] = []
@@ -50,6 +51,7 @@ struct SmallHost: Hashable {
 /// One controller of a small world.
 struct SmallController: Hashable {
     var machine: ClusterMachine
+    /// Milliseconds since the beginning.
     var clock: UInt64 = 0
     /// A compare-and-swap under way.
     var store: ClusterRecord?
@@ -79,13 +81,13 @@ struct SmallWorld: Hashable {
     var violation: String?
     var rule: BrokenRule?
 
-    init(standbys: Int, controllers count: Int, limits: SmallLimits, rule: BrokenRule?) {
+    init(standbys: Int, controllers count: Int, durability: Durability, limits: SmallLimits, rule: BrokenRule?) {
         let names = ["a", "b", "c", "d"].compactMap { InstanceName($0) }
         let instances = names.prefix(standbys + 1).enumerated().map { index, name in
             InstanceSpec(name: name, server: Endpoint(host: name.text, port: UInt16(index + 1)))
         }
         guard let name = ClusterName("small") else { fatalError("the cluster's name is valid") }
-        let spec = ClusterSpec(name: name, durability: .required, instances: instances)
+        let spec = ClusterSpec(name: name, durability: durability, instances: instances)
         self.spec = spec
         self.limits = limits
         self.rule = rule
@@ -102,11 +104,11 @@ struct SmallWorld: Hashable {
     }
 
     static let start: UInt64 = 1_000_000_000_000
-    /// Longer than every short retry and than a lease.
-    static let jump: UInt64 = 3_200_000_000
+    /// Milliseconds: longer than every short retry and than a lease.
+    static let jump: UInt64 = 3200
 
     func now(_ clock: UInt64) -> MonotonicInstant {
-        MonotonicInstant(nanoseconds: SmallWorld.start + clock * SmallWorld.jump)
+        MonotonicInstant(nanoseconds: SmallWorld.start + clock * 1_000_000)
     }
 
     // MARK: Agents
@@ -134,10 +136,10 @@ struct SmallWorld: Hashable {
                 endServer(index)
                 isDown = true
             case .cutReceiver, .follow, .promote, .applyRules, .openClients, .checkpointFirst, .initialize, .clone,
-                .rewind, .inspect:
+                .rewind, .inspect, .readLineage:
                 hosts[index].work = action
             case .cancelWork(let id): if hosts[index].work?.id == id { hosts[index].work = nil }
-            case .armLease, .checkpoint, .report, .refuse, .explain: break
+            case .armLease, .checkpoint, .report, .refuse, .askVoters, .answerPeer, .explain: break
             }
         }
         if isDown { give(.serverDown, to: index) }
@@ -189,7 +191,7 @@ struct SmallWorld: Hashable {
             case .answer(let answer, let name):
                 guard let index = hosts.indices.first(where: { spec.instances[$0].name == name }) else { continue }
                 give(.answered(answer, sentAt: now(hosts[index].clock)), to: index)
-            case .explain, .concluded, .reply: break
+            case .keepCopy, .explain, .concluded, .reply: break
             }
         }
         controllers[place].machine.forgetStory()
@@ -212,7 +214,7 @@ struct SmallWorld: Hashable {
     }
 
     /// The compare-and-swap reaches the store.
-    mutating func swap(_ place: Int) {
+    mutating func swap(_ place: Int, isAnswered: Bool = true) {
         guard var wanted = controllers[place].store else { return }
         controllers[place].store = nil
         guard (record?.version ?? .none) == controllers[place].replaced else {
@@ -222,6 +224,7 @@ struct SmallWorld: Hashable {
         if rule == .voterSwap, let record { wanted = wanted.withoutSwap(after: record) }
         let isAsWanted = wanted == controllers[place].machine.wanted
         record = wanted
+        guard isAnswered else { return tell(.recordUnknown(reason: "no answer"), place) }
         tell(isAsWanted ? .recordStored : .recordConflict(wanted), place)
     }
 }

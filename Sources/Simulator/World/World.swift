@@ -41,6 +41,8 @@ final class World {
     /// The first order of each name; that of a switchover is known before anybody asks for one.
     var pastOrders = [Order(stamp: .none, kind: .handOver(HandOver(stops: false, deadline: .seconds(10))))]
     var lastNumber = 0
+    /// Who asked what, while no leader answered.
+    var questions: [UInt64: Question] = [:]
     var lastRecord: UInt64 = 0
 
     init(_ options: SimulationOptions, setting: Setting? = nil) {
@@ -48,7 +50,7 @@ final class World {
         leftOut = setting?.weakness
         var random = SplitMix64(seed: options.seed)
         let isAsync = options.durability == .async
-        let focus = setting == nil ? options.brokenRule?.focus : nil
+        let focus = setting == nil ? options.focus : nil
         let usual = isAsync ? 1 + random.below(4) : 2 + random.below(3)
         let count = setting.map { $0.standbys + 1 } ?? focus?.instances ?? usual
         let usualLease = random.chance(600) ? 3 : 2 + random.below(isAsync ? 6 : 19)
@@ -68,25 +70,26 @@ final class World {
         }
         network = SimulatedNetwork(count: count)
         plan = FaultPlan(&random, isCalm: options.seed % 16 == 0 && focus == nil, options.durability)
-        if let rule = options.brokenRule, setting == nil { plan.focus(on: rule, &random) }
+        if let focus { plan.focus(on: focus, &random) }
         self.random = random
     }
 
     private static func makeSpec(count: Int, _ options: SimulationOptions, _ timings: Timings) -> ClusterSpec {
         let names = ["a", "b", "c", "d"].compactMap { InstanceName($0) }
         // In some worlds one of several standbys may not be promoted on its own (R8).
-        let isBarred = options.brokenRule?.focus.barsSecond ?? (options.seed % 7 == 3 && count > 2)
+        let isBarred = options.focus?.barsSecond ?? (options.seed % 7 == 3 && count > 2)
         let instances = names.prefix(count).enumerated().map { index, name in
             InstanceSpec(
                 name: name,
                 server: Endpoint(host: "host-\(name)", port: 5432 + UInt16(index)),
-                noFailover: isBarred && index == 1
+                noFailover: isBarred && index == 1,
+                agent: Endpoint(host: "host-\(name)", port: 7431)
             )
         }
         guard let name = ClusterName("simulated") else { fatalError("the cluster's name is valid") }
         // With three standbys and more, two of them sometimes.
         let isDouble = count > 3 && options.durability.isSynchronous
-        let isAsked = options.brokenRule.map { $0.focus.synchronousStandbys == 2 } ?? (options.seed % 3 == 0)
+        let isAsked = options.focus.map { $0.synchronousStandbys == 2 } ?? (options.seed % 3 == 0)
         return ClusterSpec(
             name: name,
             durability: options.durability,
@@ -105,7 +108,9 @@ final class World {
         for host in hosts { after(random.number(0...Time.milliseconds(300))) { $0.startAgent(host) } }
         scheduleClients()
         scheduleFaults()
+        scheduleSteering()
         scheduleOperator()
+        scheduleRecordLoss()
         watchHealth()
         after(plan.safetySpan) { $0.heal() }
         while violation == nil, !isDone, let (moment, step) = queue.removeFirst() {

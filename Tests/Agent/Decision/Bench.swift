@@ -119,8 +119,11 @@ extension [InstanceAction] {
             case .clone: "clone"
             case .rewind: "rewind"
             case .inspect: "inspect"
+            case .readLineage: "read lineage"
             case .cancelWork: "cancel"
             case .refuse: "refuse"
+            case .askVoters: "ask"
+            case .answerPeer(let answer, _): answer.lease == nil ? "deny" : "grant"
             case .report, .explain: nil
             }
         }

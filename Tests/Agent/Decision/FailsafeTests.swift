@@ -4,7 +4,7 @@ import Testing
 @testable import InstanceDecision
 
 /// A primary of term 2 whose rule waits for k of `voters`, opened, with a lease granted just now.
-private struct Office {
+struct Office {
     var bench: Bench
     let voters: [MemberID]
 
@@ -163,7 +163,7 @@ struct FailsafeTests {
         #expect(office.bench.order(.prepare(recover: false), term: 3, version: 40).steps.last == "stop kill")
     }
 
-    @Test("in async nothing but grants extends a lease (R10)")
+    @Test("in async flushes extend no lease, only grants do (R10)")
     func asyncIsFenced() throws {
         var office = try Office(.async, required: 0)
         var steps: [String] = []

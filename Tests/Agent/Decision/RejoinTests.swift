@@ -167,7 +167,8 @@ struct DiscardTests {
         #expect(actions.contains(.stop(.fast)))
         _ = machine.handle(.order(try plan(discard: nil)), at: now)
         let afterwards = machine.handle(.serverDown, at: now)
-        let ids = afterwards.compactMap { action -> ActionID? in if case .clone(let id, _) = action { id } else { nil }
+        let ids = afterwards.compactMap { action -> ActionID? in
+            if case .clone(let id, _, _) = action { id } else { nil }
         }
         let id = try #require(ids.first)
         #expect(machine.state.role == .standby && machine.state.incarnation == Incarnation(number: 7))
@@ -241,7 +242,8 @@ struct ForgottenCopyTests {
         )
         let order = Order(stamp: stamp, kind: .follow(plan))
         let actions = machine.handle(.order(order), at: now)
-        let ids = actions.compactMap { action -> ActionID? in if case .clone(let id, _) = action { id } else { nil } }
+        let ids = actions.compactMap { action -> ActionID? in if case .clone(let id, _, _) = action { id } else { nil }
+        }
         let id = try #require(ids.first)
         _ = machine.handle(.completed(id, .cloned(Incarnation(number: 8), number)), at: now)
         _ = machine.handle(.launcherLost, at: now)

@@ -148,7 +148,8 @@ struct FailoverTests {
         guard case .promoted(let timeline, let switched, let fork) = promoted else {
             throw TimedOut(what: "\(promoted)")
         }
-        #expect(timeline.rawValue == 5 && fork == positions[0].lsn && switched > fork)
+        #expect(timeline.rawValue == 5 && fork.lsn == positions[0].lsn && switched > fork.lsn)
+        #expect(fork.parent == .first)
         #expect(await b.adapter.promote(work) != .failed(""))
         await #expect(throws: PostgresError.self) { try await visitor.query("SELECT 1", deadline: .seconds(1)) }
         await #expect(throws: PostgresError.self) { try await b.connect() }
@@ -175,7 +176,10 @@ struct FailoverTests {
 
     private func rejoin(_ world: World) async throws {
         let (a, b, c) = (world.a, world.b, world.c)
-        let upstream = b.upstream(world.identifier, 5)
+        let found = await b.adapter.readLineage(Timeline(rawValue: 5))
+        guard case .lineage(let lineage) = found, lineage.forks.count == 1 else { throw TimedOut(what: "\(found)") }
+        #expect(lineage.forks[0].parent == .first)
+        let upstream = b.upstream(world.identifier, 5, lineage.forks)
         // Paused by somebody, it would never ask for a receiver.
         try await c.connect().query("SELECT pg_wal_replay_pause()", deadline: .seconds(2))
         let followed = await timed("following") {
@@ -205,6 +209,7 @@ struct FailoverTests {
         async let checkpoint = b.adapter.checkpoint()
         let rewound = await timed("rewinding a crashed primary") { await a.adapter.rewind(upstream) }
         #expect(rewound == .rewound)
+        try await keptWAL(a, from: lineage.forks[0])
         #expect(await checkpoint == nil)
         #expect(
             await a.adapter.start(.standby(.upstream(upstream)), peers: [world.second, world.third]) == .started
@@ -223,14 +228,31 @@ struct FailoverTests {
         }
         let status = try await a.adapter.poll(within: .seconds(2))
         #expect(status.position.timeline.rawValue == 5)
-        let found = try await a.adapter.attach()
-        #expect(found.directory == .present(world.identifier))
+        let attached = try await a.adapter.attach()
+        #expect(attached.directory == .present(world.identifier))
         let cut = await timed("cutting a standby whose upstream lives") {
             await a.adapter.cutReceiver(waitForReplay: true)
         }
         guard case .cut(let position) = cut else { throw TimedOut(what: "\(cut)") }
         #expect(position.timeline.rawValue == 5)
         try await crashedStandby(world)
+    }
+
+    /// What the old primary wrote past the fork can be read yet; PostgreSQL's own tool says so.
+    private func keptWAL(_ a: TestInstance, from fork: Lineage.Fork) async throws {
+        let kept = await a.adapter.keptWAL
+        let folder = try #require(kept.first)
+        let place = fork.lsn.description.split(separator: "/").joined(separator: "-")
+        #expect(folder.hasSuffix("divergent-wal/joining-00000005-left-00000001-at-\(place)") && kept.count == 1)
+        let news = await a.adapter.takeNews()
+        #expect(news.contains { $0.text.contains("pg_waldump --path=\(folder) --timeline=1 --start=\(fork.lsn)") })
+        let records = try TestInstance.output(
+            TestInstance.programs + "/pg_waldump",
+            ["--path=\(folder)", "--timeline=1", "--start=\(fork.lsn)", "--rmgr=Heap"]
+        )
+        #expect(records.contains("INSERT"))
+        // A second attempt keeps nothing twice, and a directory without divergent WAL keeps nothing.
+        #expect(await a.adapter.takeNews().isEmpty)
     }
 
     /// After a crash the receiver's own position says little: replay goes to the end of the disk first.

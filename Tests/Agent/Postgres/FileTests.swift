@@ -17,6 +17,33 @@ struct FileTests {
         state.releasedTerm = Term(rawValue: 3)
         state.tainted = true
         #expect(try StateFile.parse(StateFile.compose(state)) == state)
+        state.grantedTerm = Term(rawValue: 4)
+        state.agents = try [("one", "10.0.0.1"), ("two", "::1"), ("three", "b.example.org")].map { name, host in
+            AgentAddress(
+                name: try #require(InstanceName(name)),
+                endpoint: Endpoint(host: host, port: 7431)
+            )
+        }
+        #expect(try StateFile.parse(StateFile.compose(state)) == state)
+        // What no file could hold, and what no file may: hostile names end nothing.
+        let known = state.agents
+        let name = try #require(InstanceName("four"))
+        for host in ["", "a b", "a\"b", "a\\b", "a\nb"] {
+            state.agents = known + [AgentAddress(name: name, endpoint: Endpoint(host: host, port: 1))]
+            #expect(try StateFile.parse(StateFile.compose(state)).agents == known)
+        }
+    }
+
+    @Test("a state file of an earlier version has granted nothing and knows no agents (R10)")
+    func earlierState() throws {
+        let text = StateFile.compose(InstanceState())
+        let earlier = text.replacing("\"\",\n  \"grantedTerm\": 0,\n  \"agents\": \"\"", with: "\"\"")
+        #expect(earlier.count < text.count)
+        #expect(try StateFile.parse(earlier) == InstanceState())
+        for garbled in ["one", "one=x", "one=:1", "=x:1", "one=x:99999", "one=x:1 two"] {
+            let file = text.replacing("\"agents\": \"\"", with: "\"agents\": \"\(garbled)\"")
+            #expect(throws: StateFile.Unreadable.self, "\(garbled)") { try StateFile.parse(file) }
+        }
     }
 
     @Test("a state file that is cut off anywhere is not read")

@@ -87,12 +87,16 @@ final class TestInstance: Sendable {
         MemberID(name: configuration.name, incarnation: incarnation)
     }
 
-    func upstream(_ identifier: SystemIdentifier, _ timeline: UInt32) -> Upstream {
+    func upstream(
+        _ identifier: SystemIdentifier,
+        _ timeline: UInt32,
+        _ forks: [Lineage.Fork] = []
+    ) -> Upstream {
         Upstream(
             primary: configuration.name,
             server: configuration.server,
             systemIdentifier: identifier,
-            timeline: Timeline(rawValue: timeline)
+            lineage: Lineage(timeline: Timeline(rawValue: timeline), forks: forks)
         )
     }
 

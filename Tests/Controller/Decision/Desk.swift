@@ -12,6 +12,8 @@ struct Desk {
     var log: [String] = []
     var waits: [String] = []
     var leases: [String] = []
+    /// Copies of the record that were given to members, as `9 b`.
+    var copies: [String] = []
     /// Answers to commands, as `refused: because`.
     var replies: [String] = []
     /// What was explained: kind, rule and words.
@@ -101,6 +103,7 @@ struct Desk {
                 waits.append(explanation.rule)
                 told.append(explanation)
             case .reply(let answer, _): replies.append("\(answer.ending): \(answer.text)")
+            case .keepCopy(let record, let name): copies.append("\(record.version) \(name)")
             case .load: log.append("load")
             case .concluded(let summary): log.append("concluded \(summary.to)")
             }

@@ -178,6 +178,8 @@ final class Controller: Sendable {
                 let answer = ReportAnswer(sequence: report.sequence, stamp: .none, lease: .seconds(3))
                 server.send(.answer(answer), to: connection)
             case .message(_, _, .refused(let refusal)): refusals.change { $0.append(refusal) }
+            case .message(_, _, .asksLease), .message(_, _, .keeps):
+                events.change { $0.append("asked what only agents are asked") }
             case .request(let connection, let id, .status):
                 server.answer(.status(json: "{\"cluster\":\"main\"}"), to: connection, request: id)
             case .request(_, _, .command("ignore", _)): break

@@ -14,6 +14,8 @@ struct CommandTests {
             .promote(name, acceptsDataLoss: true, isDryRun: false),
             .promote(name, acceptsDataLoss: true, oldPrimaryIsOff: true, isDryRun: false),
             .pause(reason: ""), .pause(reason: "moving house"), .resume, .abandon,
+            .rebuild(name, commitsMayWait: false, isDryRun: true),
+            .rebuild(name, commitsMayWait: true, isDryRun: false),
         ]
         for command in commands {
             let (verb, arguments) = command.words
@@ -26,7 +28,7 @@ struct CommandTests {
         arguments: [
             ("switchover", ["b", "c"]), ("switchover", ["B/../"]), ("switchover", ["--force"]), ("promote", []),
             ("promote", ["--accept-data-loss"]), ("promote", ["b", "c"]), ("resume", ["now"]), ("abandon", ["b"]),
-            ("pause", ["one", "two"]), ("drop", []), ("", []),
+            ("pause", ["one", "two"]), ("rebuild", []), ("rebuild", ["b", "--force"]), ("drop", []), ("", []),
         ] as [(String, [String])]
     )
     func refused(verb: String, arguments: [String]) {

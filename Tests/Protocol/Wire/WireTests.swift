@@ -54,8 +54,10 @@ private func fullReport() throws -> InstanceReport {
         term: Term(rawValue: 6),
         timeline: Timeline(rawValue: 3),
         switchLSN: LSN(rawValue: 15),
-        forkLSN: LSN(rawValue: 16)
+        forkLSN: LSN(rawValue: 16),
+        parent: Timeline(rawValue: 2)
     )
+    report.keptWAL = ["/data/divergent-wal/joining-00000003-left-00000002-at-0-10"]
     report.following = Following(term: Term(rawValue: 7), primary: try #require(InstanceName("b")))
     report.readyToHandOver = RecordVersion(rawValue: 40)
     report.weakened = ["role app commits with synchronous_commit = off", "every role"]
@@ -66,6 +68,10 @@ private func fullReport() throws -> InstanceReport {
     report.isReady = 2
     report.freeBytes = 1 << 40
     report.fault = "the disk is full"
+    report.state.grantedTerm = Term(rawValue: 6)
+    report.state.agents = [AgentAddress(name: try #require(InstanceName("b")), endpoint: sender)]
+    report.boundFor = .seconds(2)
+    report.leaderless = LeaderlessSpan(length: .seconds(9), extendedBy: [try #require(InstanceName("b"))])
     return report
 }
 
@@ -117,7 +123,8 @@ struct WireTests {
                 timeline: Timeline(rawValue: 2),
                 parent: .first,
                 forkLSN: LSN(rawValue: 77),
-                why: "crash"
+                why: "crash",
+                isConfirmed: true
             ),
         ]
         let server = Endpoint(host: "127.0.0.1", port: 5432)
@@ -134,7 +141,10 @@ struct WireTests {
             .initialize(
                 Initialization(
                     rules: rules,
-                    members: [InstanceSpec(name: a.name, server: server, failoverPriority: -2, noFailover: true)]
+                    members: [
+                        InstanceSpec(name: a.name, server: server, failoverPriority: -2, noFailover: true),
+                        InstanceSpec(name: b.name, server: server, agent: server),
+                    ]
                 )
             ),
             .prepare(recover: false),
@@ -142,6 +152,9 @@ struct WireTests {
             .promote(Promotion(timeline: Timeline(rawValue: 9), rules: rules, peers: [a], history: history)),
             .follow(plan), .catchUp(plan),
             .govern(Governance(rules: rules, peers: [a, b])),
+            .govern(
+                Governance(rules: rules, peers: [a], agents: [AgentAddress(name: a.name, endpoint: server)])
+            ),
             .handOver(HandOver(stops: false, deadline: .zero)),
             .handOver(HandOver(stops: true, deadline: .milliseconds(4500))),
         ]
@@ -149,12 +162,41 @@ struct WireTests {
             let frame = ServerFrame.controller(.order(Order(stamp: stamp, kind: kind)))
             #expect(try WireCodec.decodeServerFrame(WireCodec.encode(frame)) == frame)
         }
+        let copy = ServerFrame.controller(.keepCopy(Array("{}".utf8)))
+        #expect(try WireCodec.decodeServerFrame(WireCodec.encode(copy)) == copy)
+        let kept = ClientFrame.agent(.keeps(copy: Array("{\"ü\": 1}".utf8)))
+        #expect(try WireCodec.decodeClientFrame(WireCodec.encode(kept)) == kept)
         for lease in [nil, Duration.seconds(3)] {
             let frame = ServerFrame.controller(.answer(ReportAnswer(sequence: 4, stamp: stamp, lease: lease)))
             #expect(try WireCodec.decodeServerFrame(WireCodec.encode(frame)) == frame)
         }
         let refusal = ClientFrame.agent(.refused(OrderRefusal(stamp: stamp, order: "promote", reason: "no")))
         #expect(try WireCodec.decodeClientFrame(WireCodec.encode(refusal)) == refusal)
+    }
+
+    @Test("what agents ask each other crosses the wire, within its limits (R10)")
+    func leasesCross() throws {
+        let a = try member("a", "00000001")
+        let request = LeaseRequest(sequence: 7, term: Term(rawValue: 3), primary: a)
+        let asked = ClientFrame.agent(.asksLease(request))
+        #expect(try WireCodec.decodeClientFrame(WireCodec.encode(asked)) == asked)
+        let answers = [
+            LeaseAnswer(sequence: 7, voter: a, highestTerm: Term(rawValue: 3), lease: .seconds(3)),
+            LeaseAnswer(sequence: 7, voter: nil, highestTerm: .none, lease: nil, reason: "no data"),
+        ]
+        for answer in answers {
+            #expect(try WireCodec.decodeServerFrame(WireCodec.encode(ServerFrame.lease(answer))) == .lease(answer))
+        }
+        var report = InstanceReport(sequence: 1, state: InstanceState(), directory: .empty, server: .down)
+        report.state.grantedTerm = Term(rawValue: 3)
+        report.state.agents = [AgentAddress(name: a.name, endpoint: Endpoint(host: "::1", port: 7431))]
+        report.boundFor = .seconds(2)
+        report.leaderless = LeaderlessSpan(length: .seconds(9), extendedBy: [a.name])
+        let told = ClientFrame.agent(.report(report))
+        #expect(try WireCodec.decodeClientFrame(WireCodec.encode(told)) == told)
+        report.state.agents = Array(repeating: report.state.agents[0], count: AgentAddress.limit + 1)
+        let bytes = try WireCodec.encode(ClientFrame.agent(.report(report)))
+        #expect(throws: WireError.self) { try WireCodec.decodeClientFrame(bytes) }
     }
 
     @Test("introductions and the command line's questions cross the wire")

@@ -215,7 +215,7 @@ nonisolated enum WireServerState: SwiftProtobuf.Enum, Swift.CaseIterable {
 
 }
 
-/// From whoever connected to the controller.
+/// From whoever connected to a controller or an agent.
 nonisolated struct WireClientFrame: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -255,6 +255,23 @@ nonisolated struct WireClientFrame: Sendable {
     set {body = .request(newValue)}
   }
 
+  var asksLease: WireLeaseRequest {
+    get {
+      if case .asksLease(let v)? = body {return v}
+      return WireLeaseRequest()
+    }
+    set {body = .asksLease(newValue)}
+  }
+
+  /// The copy of the record that was kept: JSON.
+  var recordCopy: String {
+    get {
+      if case .recordCopy(let v)? = body {return v}
+      return String()
+    }
+    set {body = .recordCopy(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -262,13 +279,16 @@ nonisolated struct WireClientFrame: Sendable {
     case report(WireInstanceReport)
     case refused(WireOrderRefusal)
     case request(WireOperatorRequest)
+    case asksLease(WireLeaseRequest)
+    /// The copy of the record that was kept: JSON.
+    case recordCopy(String)
 
   }
 
   init() {}
 }
 
-/// From the controller.
+/// From a controller or an agent that was connected to.
 nonisolated struct WireServerFrame: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -316,6 +336,23 @@ nonisolated struct WireServerFrame: Sendable {
     set {body = .operatorAnswer(newValue)}
   }
 
+  var leaseAnswer: WireLeaseAnswer {
+    get {
+      if case .leaseAnswer(let v)? = body {return v}
+      return WireLeaseAnswer()
+    }
+    set {body = .leaseAnswer(newValue)}
+  }
+
+  /// A copy of the record, to be kept; no agent looks into it.
+  var keepCopy: String {
+    get {
+      if case .keepCopy(let v)? = body {return v}
+      return String()
+    }
+    set {body = .keepCopy(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -324,8 +361,111 @@ nonisolated struct WireServerFrame: Sendable {
     case answer(WireReportAnswer)
     case order(WireOrder)
     case operatorAnswer(WireOperatorAnswer)
+    case leaseAnswer(WireLeaseAnswer)
+    /// A copy of the record, to be kept; no agent looks into it.
+    case keepCopy(String)
 
   }
+
+  init() {}
+}
+
+/// One agent to another, while no leader answers.
+nonisolated struct WireLeaseRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var sequence: UInt64 = 0
+
+  var term: UInt64 = 0
+
+  var primary: WireMember {
+    get {_primary ?? WireMember()}
+    set {_primary = newValue}
+  }
+  /// Returns true if `primary` has been explicitly set.
+  var hasPrimary: Bool {self._primary != nil}
+  /// Clears the value of `primary`. Subsequent reads from it will return its default value.
+  mutating func clearPrimary() {self._primary = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _primary: WireMember? = nil
+}
+
+nonisolated struct WireLeaseAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var sequence: UInt64 = 0
+
+  var voter: WireMember {
+    get {_voter ?? WireMember()}
+    set {_voter = newValue}
+  }
+  /// Returns true if `voter` has been explicitly set.
+  var hasVoter: Bool {self._voter != nil}
+  /// Clears the value of `voter`. Subsequent reads from it will return its default value.
+  mutating func clearVoter() {self._voter = nil}
+
+  var highestTerm: UInt64 = 0
+
+  var leaseNs: Int64 {
+    get {_leaseNs ?? 0}
+    set {_leaseNs = newValue}
+  }
+  /// Returns true if `leaseNs` has been explicitly set.
+  var hasLeaseNs: Bool {self._leaseNs != nil}
+  /// Clears the value of `leaseNs`. Subsequent reads from it will return its default value.
+  mutating func clearLeaseNs() {self._leaseNs = nil}
+
+  var reason: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _voter: WireMember? = nil
+  fileprivate var _leaseNs: Int64? = nil
+}
+
+nonisolated struct WireAgentAddress: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var name: String = String()
+
+  var endpoint: WireEndpoint {
+    get {_endpoint ?? WireEndpoint()}
+    set {_endpoint = newValue}
+  }
+  /// Returns true if `endpoint` has been explicitly set.
+  var hasEndpoint: Bool {self._endpoint != nil}
+  /// Clears the value of `endpoint`. Subsequent reads from it will return its default value.
+  mutating func clearEndpoint() {self._endpoint = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _endpoint: WireEndpoint? = nil
+}
+
+nonisolated struct WireLeaderlessSpan: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var lengthNs: Int64 = 0
+
+  var extendedBy: [String] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 }
@@ -618,6 +758,10 @@ nonisolated struct WireInstanceState: Sendable {
 
   var rules: [WireRule] = []
 
+  var grantedTerm: UInt64 = 0
+
+  var agents: [WireAgentAddress] = []
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -904,6 +1048,8 @@ nonisolated struct WirePromotionResult: Sendable {
 
   var forkLsn: UInt64 = 0
 
+  var parent: UInt32 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1075,6 +1221,29 @@ nonisolated struct WireInstanceReport: @unchecked Sendable {
     get {_storage._weakened}
     set {_uniqueStorage()._weakened = newValue}
   }
+
+  var keptWal: [String] {
+    get {_storage._keptWal}
+    set {_uniqueStorage()._keptWal = newValue}
+  }
+
+  var boundForNs: Int64 {
+    get {_storage._boundForNs ?? 0}
+    set {_uniqueStorage()._boundForNs = newValue}
+  }
+  /// Returns true if `boundForNs` has been explicitly set.
+  var hasBoundForNs: Bool {_storage._boundForNs != nil}
+  /// Clears the value of `boundForNs`. Subsequent reads from it will return its default value.
+  mutating func clearBoundForNs() {_uniqueStorage()._boundForNs = nil}
+
+  var leaderless: WireLeaderlessSpan {
+    get {_storage._leaderless ?? WireLeaderlessSpan()}
+    set {_uniqueStorage()._leaderless = newValue}
+  }
+  /// Returns true if `leaderless` has been explicitly set.
+  var hasLeaderless: Bool {_storage._leaderless != nil}
+  /// Clears the value of `leaderless`. Subsequent reads from it will return its default value.
+  mutating func clearLeaderless() {_uniqueStorage()._leaderless = nil}
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1251,11 +1420,21 @@ nonisolated struct WireInstanceSpec: Sendable {
 
   var noFailover: Bool = false
 
+  var agent: WireEndpoint {
+    get {_agent ?? WireEndpoint()}
+    set {_agent = newValue}
+  }
+  /// Returns true if `agent` has been explicitly set.
+  var hasAgent: Bool {self._agent != nil}
+  /// Clears the value of `agent`. Subsequent reads from it will return its default value.
+  mutating func clearAgent() {self._agent = nil}
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
   fileprivate var _server: WireEndpoint? = nil
+  fileprivate var _agent: WireEndpoint? = nil
 }
 
 nonisolated struct WirePrimacy: Sendable {
@@ -1281,6 +1460,8 @@ nonisolated struct WirePrimacy: Sendable {
   var forkLsn: UInt64 = 0
 
   var why: String = String()
+
+  var isConfirmed: Bool = false
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1327,6 +1508,8 @@ nonisolated struct WirePromotion: Sendable {
   var peers: [WireMember] = []
 
   var history: [WirePrimacy] = []
+
+  var agents: [WireAgentAddress] = []
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1395,6 +1578,8 @@ nonisolated struct WireGovernance: Sendable {
 
   var peers: [WireMember] = []
 
+  var agents: [WireAgentAddress] = []
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -1422,7 +1607,7 @@ nonisolated extension WireServerState: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}report\0\u{1}refused\0\u{1}request\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}report\0\u{1}refused\0\u{1}request\0\u{4}V\u{1}asks_lease\0\u{3}record_copy\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1482,6 +1667,27 @@ nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.body = .request(v)
         }
       }()
+      case 90: try {
+        var v: WireLeaseRequest?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .asksLease(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .asksLease(v)
+        }
+      }()
+      case 91: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.body != nil {try decoder.handleConflictingOneOf()}
+          self.body = .recordCopy(v)
+        }
+      }()
       default: break
       }
     }
@@ -1509,6 +1715,14 @@ nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
       guard case .request(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
     }()
+    case .asksLease?: try {
+      guard case .asksLease(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 90)
+    }()
+    case .recordCopy?: try {
+      guard case .recordCopy(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 91)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1523,7 +1737,7 @@ nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ServerFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{1}rejection\0\u{1}answer\0\u{1}order\0\u{3}operator_answer\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}welcome\0\u{1}rejection\0\u{1}answer\0\u{1}order\0\u{3}operator_answer\0\u{4}U\u{1}lease_answer\0\u{3}keep_copy\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1596,6 +1810,27 @@ nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.body = .operatorAnswer(v)
         }
       }()
+      case 90: try {
+        var v: WireLeaseAnswer?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .leaseAnswer(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .leaseAnswer(v)
+        }
+      }()
+      case 91: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.body != nil {try decoder.handleConflictingOneOf()}
+          self.body = .keepCopy(v)
+        }
+      }()
       default: break
       }
     }
@@ -1627,6 +1862,14 @@ nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
       guard case .operatorAnswer(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     }()
+    case .leaseAnswer?: try {
+      guard case .leaseAnswer(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 90)
+    }()
+    case .keepCopy?: try {
+      guard case .keepCopy(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 91)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1634,6 +1877,178 @@ nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
   static func ==(lhs: WireServerFrame, rhs: WireServerFrame) -> Bool {
     if lhs.body != rhs.body {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLeaseRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".LeaseRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}term\0\u{1}primary\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._primary) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.sequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 1)
+    }
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 2)
+    }
+    try { if let v = self._primary {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireLeaseRequest, rhs: WireLeaseRequest) -> Bool {
+    if lhs.sequence != rhs.sequence {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs._primary != rhs._primary {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLeaseAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".LeaseAnswer"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}voter\0\u{3}highest_term\0\u{3}lease_ns\0\u{1}reason\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._voter) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.highestTerm) }()
+      case 4: try { try decoder.decodeSingularSInt64Field(value: &self._leaseNs) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.sequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 1)
+    }
+    try { if let v = self._voter {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.highestTerm != 0 {
+      try visitor.visitSingularUInt64Field(value: self.highestTerm, fieldNumber: 3)
+    }
+    try { if let v = self._leaseNs {
+      try visitor.visitSingularSInt64Field(value: v, fieldNumber: 4)
+    } }()
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireLeaseAnswer, rhs: WireLeaseAnswer) -> Bool {
+    if lhs.sequence != rhs.sequence {return false}
+    if lhs._voter != rhs._voter {return false}
+    if lhs.highestTerm != rhs.highestTerm {return false}
+    if lhs._leaseNs != rhs._leaseNs {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireAgentAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".AgentAddress"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}endpoint\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._endpoint) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    try { if let v = self._endpoint {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireAgentAddress, rhs: WireAgentAddress) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs._endpoint != rhs._endpoint {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLeaderlessSpan: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".LeaderlessSpan"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}length_ns\0\u{3}extended_by\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularSInt64Field(value: &self.lengthNs) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.extendedBy) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.lengthNs != 0 {
+      try visitor.visitSingularSInt64Field(value: self.lengthNs, fieldNumber: 1)
+    }
+    if !self.extendedBy.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.extendedBy, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireLeaderlessSpan, rhs: WireLeaderlessSpan) -> Bool {
+    if lhs.lengthNs != rhs.lengthNs {return false}
+    if lhs.extendedBy != rhs.extendedBy {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2226,7 +2641,7 @@ nonisolated extension WireRule: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireInstanceState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".InstanceState"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}promised\0\u{1}role\0\u{3}primary_of_term\0\u{3}released_term\0\u{1}tainted\0\u{1}rules\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}incarnation\0\u{1}promised\0\u{1}role\0\u{3}primary_of_term\0\u{3}released_term\0\u{1}tainted\0\u{1}rules\0\u{4}S\u{1}granted_term\0\u{1}agents\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2241,6 +2656,8 @@ nonisolated extension WireInstanceState: SwiftProtobuf.Message, SwiftProtobuf._M
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.releasedTerm) }()
       case 6: try { try decoder.decodeSingularBoolField(value: &self.tainted) }()
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
+      case 90: try { try decoder.decodeSingularUInt64Field(value: &self.grantedTerm) }()
+      case 91: try { try decoder.decodeRepeatedMessageField(value: &self.agents) }()
       default: break
       }
     }
@@ -2272,6 +2689,12 @@ nonisolated extension WireInstanceState: SwiftProtobuf.Message, SwiftProtobuf._M
     if !self.rules.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.rules, fieldNumber: 7)
     }
+    if self.grantedTerm != 0 {
+      try visitor.visitSingularUInt64Field(value: self.grantedTerm, fieldNumber: 90)
+    }
+    if !self.agents.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.agents, fieldNumber: 91)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2283,6 +2706,8 @@ nonisolated extension WireInstanceState: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.releasedTerm != rhs.releasedTerm {return false}
     if lhs.tainted != rhs.tainted {return false}
     if lhs.rules != rhs.rules {return false}
+    if lhs.grantedTerm != rhs.grantedTerm {return false}
+    if lhs.agents != rhs.agents {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2762,7 +3187,7 @@ nonisolated extension WireRuleConfirmation: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension WirePromotionResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".PromotionResult"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}timeline\0\u{3}switch_lsn\0\u{3}fork_lsn\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}timeline\0\u{3}switch_lsn\0\u{3}fork_lsn\0\u{2}V\u{1}parent\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2774,6 +3199,7 @@ nonisolated extension WirePromotionResult: SwiftProtobuf.Message, SwiftProtobuf.
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.timeline) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.switchLsn) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.forkLsn) }()
+      case 90: try { try decoder.decodeSingularUInt32Field(value: &self.parent) }()
       default: break
       }
     }
@@ -2792,6 +3218,9 @@ nonisolated extension WirePromotionResult: SwiftProtobuf.Message, SwiftProtobuf.
     if self.forkLsn != 0 {
       try visitor.visitSingularUInt64Field(value: self.forkLsn, fieldNumber: 4)
     }
+    if self.parent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.parent, fieldNumber: 90)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2800,6 +3229,7 @@ nonisolated extension WirePromotionResult: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.timeline != rhs.timeline {return false}
     if lhs.switchLsn != rhs.switchLsn {return false}
     if lhs.forkLsn != rhs.forkLsn {return false}
+    if lhs.parent != rhs.parent {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2842,7 +3272,7 @@ nonisolated extension WireFollowing: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".InstanceReport"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0\u{2}<weakened\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sequence\0\u{1}state\0\u{1}directory\0\u{1}server\0\u{1}status\0\u{3}status_age_ns\0\u{3}stopped_timeline\0\u{1}prepared\0\u{1}confirmation\0\u{1}promotion\0\u{1}following\0\u{1}opened\0\u{1}activity\0\u{3}down_for_ns\0\u{3}is_ready\0\u{3}free_bytes\0\u{1}fault\0\u{1}rules\0\u{4}\u{16}ready_to_hand_over\0\u{4}2bound_for_ns\0\u{1}leaderless\0\u{3}kept_wal\0\u{2}\u{8}weakened\0")
 
   fileprivate class _StorageClass {
     var _sequence: UInt64 = 0
@@ -2865,6 +3295,9 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
     var _rules: [WireRule] = []
     var _readyToHandOver: UInt64? = nil
     var _weakened: [String] = []
+    var _keptWal: [String] = []
+    var _boundForNs: Int64? = nil
+    var _leaderless: WireLeaderlessSpan? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2895,6 +3328,9 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       _rules = source._rules
       _readyToHandOver = source._readyToHandOver
       _weakened = source._weakened
+      _keptWal = source._keptWal
+      _boundForNs = source._boundForNs
+      _leaderless = source._leaderless
     }
   }
 
@@ -2932,6 +3368,9 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         case 17: try { try decoder.decodeSingularStringField(value: &_storage._fault) }()
         case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._rules) }()
         case 40: try { try decoder.decodeSingularUInt64Field(value: &_storage._readyToHandOver) }()
+        case 90: try { try decoder.decodeSingularSInt64Field(value: &_storage._boundForNs) }()
+        case 91: try { try decoder.decodeSingularMessageField(value: &_storage._leaderless) }()
+        case 92: try { try decoder.decodeRepeatedStringField(value: &_storage._keptWal) }()
         case 100: try { try decoder.decodeRepeatedStringField(value: &_storage._weakened) }()
         default: break
         }
@@ -3002,6 +3441,15 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._readyToHandOver {
         try visitor.visitSingularUInt64Field(value: v, fieldNumber: 40)
       } }()
+      try { if let v = _storage._boundForNs {
+        try visitor.visitSingularSInt64Field(value: v, fieldNumber: 90)
+      } }()
+      try { if let v = _storage._leaderless {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 91)
+      } }()
+      if !_storage._keptWal.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._keptWal, fieldNumber: 92)
+      }
       if !_storage._weakened.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._weakened, fieldNumber: 100)
       }
@@ -3034,6 +3482,9 @@ nonisolated extension WireInstanceReport: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._rules != rhs_storage._rules {return false}
         if _storage._readyToHandOver != rhs_storage._readyToHandOver {return false}
         if _storage._weakened != rhs_storage._weakened {return false}
+        if _storage._keptWal != rhs_storage._keptWal {return false}
+        if _storage._boundForNs != rhs_storage._boundForNs {return false}
+        if _storage._leaderless != rhs_storage._leaderless {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3290,7 +3741,7 @@ nonisolated extension WireOrder: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireInstanceSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".InstanceSpec"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}server\0\u{3}failover_priority\0\u{3}no_failover\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}server\0\u{3}failover_priority\0\u{3}no_failover\0\u{2}V\u{1}agent\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3302,6 +3753,7 @@ nonisolated extension WireInstanceSpec: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 2: try { try decoder.decodeSingularMessageField(value: &self._server) }()
       case 3: try { try decoder.decodeSingularInt64Field(value: &self.failoverPriority) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.noFailover) }()
+      case 90: try { try decoder.decodeSingularMessageField(value: &self._agent) }()
       default: break
       }
     }
@@ -3324,6 +3776,9 @@ nonisolated extension WireInstanceSpec: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.noFailover != false {
       try visitor.visitSingularBoolField(value: self.noFailover, fieldNumber: 4)
     }
+    try { if let v = self._agent {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 90)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3332,6 +3787,7 @@ nonisolated extension WireInstanceSpec: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs._server != rhs._server {return false}
     if lhs.failoverPriority != rhs.failoverPriority {return false}
     if lhs.noFailover != rhs.noFailover {return false}
+    if lhs._agent != rhs._agent {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3339,7 +3795,7 @@ nonisolated extension WireInstanceSpec: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WirePrimacy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Primacy"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}primary\0\u{1}timeline\0\u{1}parent\0\u{3}fork_lsn\0\u{1}why\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}primary\0\u{1}timeline\0\u{1}parent\0\u{3}fork_lsn\0\u{1}why\0\u{4}T\u{1}is_confirmed\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3353,6 +3809,7 @@ nonisolated extension WirePrimacy: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.parent) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.forkLsn) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.why) }()
+      case 90: try { try decoder.decodeSingularBoolField(value: &self.isConfirmed) }()
       default: break
       }
     }
@@ -3381,6 +3838,9 @@ nonisolated extension WirePrimacy: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.why.isEmpty {
       try visitor.visitSingularStringField(value: self.why, fieldNumber: 6)
     }
+    if self.isConfirmed != false {
+      try visitor.visitSingularBoolField(value: self.isConfirmed, fieldNumber: 90)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3391,6 +3851,7 @@ nonisolated extension WirePrimacy: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.parent != rhs.parent {return false}
     if lhs.forkLsn != rhs.forkLsn {return false}
     if lhs.why != rhs.why {return false}
+    if lhs.isConfirmed != rhs.isConfirmed {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3463,7 +3924,7 @@ nonisolated extension WirePreparation: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WirePromotion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Promotion"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}timeline\0\u{1}rules\0\u{1}peers\0\u{1}history\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}timeline\0\u{1}rules\0\u{1}peers\0\u{1}history\0\u{2}V\u{1}agents\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3475,6 +3936,7 @@ nonisolated extension WirePromotion: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.history) }()
+      case 90: try { try decoder.decodeRepeatedMessageField(value: &self.agents) }()
       default: break
       }
     }
@@ -3493,6 +3955,9 @@ nonisolated extension WirePromotion: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.history.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.history, fieldNumber: 4)
     }
+    if !self.agents.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.agents, fieldNumber: 90)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3501,6 +3966,7 @@ nonisolated extension WirePromotion: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.rules != rhs.rules {return false}
     if lhs.peers != rhs.peers {return false}
     if lhs.history != rhs.history {return false}
+    if lhs.agents != rhs.agents {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3602,7 +4068,7 @@ nonisolated extension WireHandOver: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireGovernance: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Governance"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rules\0\u{1}peers\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rules\0\u{1}peers\0\u{2}X\u{1}agents\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3612,6 +4078,7 @@ nonisolated extension WireGovernance: SwiftProtobuf.Message, SwiftProtobuf._Mess
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.rules) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.peers) }()
+      case 90: try { try decoder.decodeRepeatedMessageField(value: &self.agents) }()
       default: break
       }
     }
@@ -3624,12 +4091,16 @@ nonisolated extension WireGovernance: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.peers.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.peers, fieldNumber: 2)
     }
+    if !self.agents.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.agents, fieldNumber: 90)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: WireGovernance, rhs: WireGovernance) -> Bool {
     if lhs.rules != rhs.rules {return false}
     if lhs.peers != rhs.peers {return false}
+    if lhs.agents != rhs.agents {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

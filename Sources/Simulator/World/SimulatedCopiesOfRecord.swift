@@ -1,0 +1,40 @@
+import ClusterModel
+
+/// Copies of the record beside the data, and a store that loses the record or has an old one put back (R1).
+extension World {
+    func keep(_ record: ClusterRecord, _ host: Host, _ process: ControllerProcess) {
+        let number = process.connections[host.index].number
+        soon(500...20_000) { world in
+            guard process.connections[host.index].number == number, process.connections[host.index].isUp,
+                host.isRunning, host.agent != nil, !host.disk.isStill, !world.network.isCutOff[host.index]
+            else { return }
+            host.disk.copy = record
+        }
+    }
+
+    /// Chance of its own: the faults of a seed come as they do without it.
+    func scheduleRecordLoss() {
+        guard options.brokenRule == nil, !plan.isCalm else { return }
+        var chance = SplitMix64(seed: options.seed ^ 0x7265_636f_7264)
+        guard chance.chance(150) else { return }
+        let (moment, isLost) = (chance.number(Time.seconds(9)...Time.seconds(30)), chance.chance(500))
+        after(Time.seconds(8)) { world in
+            let old = world.store.record
+            world.after(moment - Time.seconds(8)) { $0.restoreRecord(isLost ? nil : old) }
+        }
+    }
+
+    /// What no agent has a copy of is lost for good, and no cluster goes on by itself from that.
+    private func restoreRecord(_ old: ClusterRecord?) {
+        guard !isHealing, let record = store.record, record.phase == .steady,
+            hosts.allSatisfy({ $0.disk.copy?.version == record.version })
+        else { return }
+        trace("FAULT record \(record.version) becomes \(old?.version.description ?? "lost")")
+        coverage.faults["recordRestored", default: 0] += 1
+        disturb(for: Time.seconds(8))
+        store.record = old
+        // Whoever leads has it in its memory until it writes or another comes.
+        controllers.forEach(stopController)
+        soon(10_000...1_000_000) { $0.startController() }
+    }
+}

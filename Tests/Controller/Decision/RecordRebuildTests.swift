@@ -1,0 +1,127 @@
+import ClusterModel
+import Testing
+
+@testable import ClusterDecision
+
+@Suite("A record that was lost or put back from an old copy")
+struct RecordRebuildTests {
+    /// A controller with nothing, or an old record; the agents keep what `desk.stored` was.
+    private func forgetful(old: ClusterRecord?) throws -> (desk: Desk, lost: ClusterRecord) {
+        var desk = try Desk.steady(.required)
+        var lost = try #require(desk.stored)
+        lost.version = RecordVersion(rawValue: 30)
+        lost.pauseReason = "kept"
+        desk.machine = ClusterMachine(spec: desk.machine.spec)
+        desk.stored = old
+        desk.tell(.recordLoaded(old))
+        return (desk, lost)
+    }
+
+    private func members(
+        _ names: [String],
+        _ desk: inout Desk,
+        promised: UInt64 = 30,
+        rounds: Int = 5
+    ) throws {
+        let stamp = Stamp(term: Term(rawValue: 1), version: RecordVersion(rawValue: promised))
+        for _ in 0..<rounds {
+            for name in names where name == "a" {
+                try desk.reportPrimary("a", streamingTo: ["b", "c"]) { $0.state.promised = stamp }
+            }
+            for name in names where name != "a" {
+                try desk.report(name, receivingFrom: "a", after: .milliseconds(250)) { $0.state.promised = stamp }
+            }
+        }
+    }
+
+    @Test(
+        "is rebuilt from the newest copy when all have answered, and its versions leap (R1)",
+        arguments: [true, false]
+    )
+    func rebuilt(isLost: Bool) throws {
+        var old = try #require(Desk.steady(.required).stored)
+        old.version = RecordVersion(rawValue: 4)
+        var (desk, lost) = try forgetful(old: isLost ? nil : old)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        desk.tell(.copy(try desk.member("c").name, old))
+        try members(["a", "b", "c"], &desk)
+        lost.version = RecordVersion(rawValue: 30 + ClusterMachine.versionLeap)
+        #expect(desk.stored == lost && desk.machine.record == lost)
+        #expect(desk.told.contains { $0.kind == .record && $0.text.contains("that 'b' keeps") })
+        // From then on it leads on: a primary is granted leases, members get the new copy.
+        try members(["a", "b", "c"], &desk, promised: 1030)
+        #expect(desk.leases.contains("a") && desk.copies.contains("1030 c"))
+    }
+
+    @Test("nobody is answered while the record is old: a primary goes on as without a leader (R1, R10)")
+    func nobodyIsAnswered() throws {
+        var old = try #require(Desk.steady(.required).stored)
+        old.version = RecordVersion(rawValue: 4)
+        var (desk, _) = try forgetful(old: old)
+        let stamp = Stamp(term: Term(rawValue: 1), version: RecordVersion(rawValue: 30))
+        for name in ["a", "b"] {
+            let member = try desk.member(name)
+            var report = InstanceReport(
+                sequence: 1,
+                state: InstanceState(),
+                directory: .present(desk.number),
+                server: .standby
+            )
+            report.state.incarnation = member.incarnation
+            report.state.promised = stamp
+            let actions = desk.machine.handle(.report(member.name, report), at: desk.now)
+            #expect(!actions.contains { if case .answer = $0 { true } else { false } })
+        }
+        try members(["a", "b", "c"], &desk)
+        #expect(desk.machine.waiting?.text.contains("no member that answers keeps a copy") == true)
+        #expect(desk.stored == old)
+    }
+
+    @Test("is not rebuilt from a copy that some member knows to be older than what it accepted (R1)")
+    func copyIsOlder() throws {
+        var (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try members(["a", "b", "c"], &desk, promised: 31)
+        #expect(desk.stored?.phase == .forming)
+        #expect(desk.machine.waiting?.text.contains("accepted term 1, record version 31") == true)
+    }
+
+    @Test("with a member missing it takes the copy's primary, and too few missing to have made another (R1, R7)")
+    func someAreMissing() throws {
+        // Of b and c one answer makes no primary in this rule: two would be needed.
+        var (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try members(["a", "b"], &desk, rounds: 9)
+        #expect(desk.stored?.phase == .steady)
+        // The primary is missing: it may have become of a later term, or given way to one.
+        (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try members(["b", "c"], &desk, rounds: 9)
+        #expect(desk.stored?.phase == .forming && desk.machine.waiting?.text.contains("missing: a") == true)
+        // Both voters are: they suffice for a promotion.
+        (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("a").name, lost))
+        let stamp = lost.stamp
+        for _ in 0..<9 {
+            desk.now = desk.now + .milliseconds(400)
+            try desk.reportPrimary("a") { $0.state.promised = stamp }
+        }
+        #expect(desk.stored?.phase == .forming && desk.machine.waiting?.text.contains("missing: b, c") == true)
+        // While a term is prepared, who is missing may be its candidate.
+        (desk, lost) = try forgetful(old: nil)
+        lost.phase = .preparing
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try members(["a", "b"], &desk, rounds: 9)
+        #expect(desk.stored?.phase == .forming)
+    }
+
+    @Test("a copy that cannot be a record of this cluster is not taken (R1)")
+    func hostileCopies() throws {
+        var (desk, lost) = try forgetful(old: nil)
+        lost.rules = []
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try members(["a", "b", "c"], &desk)
+        #expect(desk.stored?.phase == .forming)
+        #expect(desk.machine.waiting?.text.contains("no record of this cluster") == true)
+    }
+}

@@ -1,0 +1,105 @@
+import ClusterDecision
+import ClusterModel
+import Testing
+
+@Suite("A suspect primary")
+struct SuspicionTests {
+    private func standbys(_ desk: inout Desk, from source: String? = "a") throws {
+        for name in ["b", "c"] { try desk.report(name, receivingFrom: source, after: .milliseconds(250)) }
+    }
+
+    @Test("one whose agent is silent while standbys receive is called suspect, and nobody fails over (R9)")
+    func suspect() throws {
+        var desk = try Desk.steady(.required)
+        try desk.reportPrimary("a", streamingTo: ["b", "c"])
+        try standbys(&desk)
+        desk.tell(.disconnected(try desk.member("a").name))
+        try standbys(&desk)
+        #expect(desk.machine.view(at: desk.now)?.suspect == nil)
+        for _ in 0..<8 { try standbys(&desk) }
+        let suspect = try #require(desk.machine.view(at: desk.now)?.suspect)
+        #expect(suspect.rule == "R9" && suspect.text.contains("'a' is suspect") && suspect.evidence.count == 2)
+        #expect(desk.stored?.phase == .steady && desk.stored?.term == Term(rawValue: 1))
+        #expect(desk.told.filter { $0.text == suspect.text }.count == 1)
+        try desk.reportPrimary("a", streamingTo: ["b", "c"])
+        #expect(desk.machine.view(at: desk.now)?.suspect == nil)
+        #expect(desk.told.contains { $0.text.contains("not suspect any more") })
+    }
+
+    @Test("when the standbys lose it, too, the suspicion ends in a new term (R9)")
+    func lost() throws {
+        var desk = try Desk.steady(.required)
+        try desk.reportPrimary("a", streamingTo: ["b", "c"])
+        desk.tell(.disconnected(try desk.member("a").name))
+        for _ in 0..<8 { try standbys(&desk) }
+        #expect(desk.machine.view(at: desk.now)?.suspect != nil)
+        try standbys(&desk, from: nil)
+        #expect(desk.stored?.phase == .preparing)
+        #expect(desk.machine.view(at: desk.now)?.suspect == nil)
+    }
+}
+
+@Suite("Lag in time (R22)")
+struct LagTests {
+    private func lag(_ desk: Desk, of name: String) throws -> Int64? {
+        let instances = try #require(desk.machine.view(at: desk.now)).instances
+        return instances.first { $0.name.text == name }?.lagMilliseconds
+    }
+
+    private func standby(_ desk: inout Desk, replayed: UInt64) throws {
+        try desk.report("b", receivingFrom: "a", at: 9000) { $0.status?.replayLSN = LSN(rawValue: replayed) }
+    }
+
+    @Test("it is the age of the first WAL that was not replayed, by the controller's own clock")
+    func age() throws {
+        var desk = try Desk.steady(.required, ["a", "b"])
+        try standby(&desk, replayed: 1000)
+        #expect(try lag(desk, of: "b") == nil)
+        for step in 1...10 {
+            desk.now = desk.now + .milliseconds(490)
+            try desk.reportPrimary("a", at: UInt64(1000 * step), streamingTo: ["b"])
+        }
+        // Four marks, 500 ms apart, lie beyond it; the report came 10 ms after the last.
+        try standby(&desk, replayed: 6000)
+        #expect(try lag(desk, of: "b") == 1510)
+        try standby(&desk, replayed: 10_000)
+        #expect(try lag(desk, of: "b") == 0)
+        #expect(try lag(desk, of: "a") == nil)
+    }
+
+    @Test("on an idle cluster without heartbeats it does not grow, however long nothing is written")
+    func idle() throws {
+        var desk = try Desk.steady(.required, ["a", "b"])
+        for _ in 1...100 {
+            desk.now = desk.now + .seconds(30)
+            try desk.reportPrimary("a", at: 5000, streamingTo: ["b"])
+        }
+        try standby(&desk, replayed: 5000)
+        #expect(try lag(desk, of: "b") == 0)
+    }
+
+    @Test("it grows while a standby that had not replayed everything says nothing")
+    func silence() throws {
+        var desk = try Desk.steady(.required, ["a", "b"])
+        try desk.reportPrimary("a", at: 2000, streamingTo: ["b"])
+        try standby(&desk, replayed: 1000)
+        let before = try #require(try lag(desk, of: "b"))
+        desk.tell(.tick, after: .seconds(60))
+        #expect(try #require(try lag(desk, of: "b")) >= before + 60_000)
+    }
+
+    @Test("however long a standby stays behind, what is kept of the past has a limit, and the lag stays right")
+    func limit() throws {
+        var desk = try Desk.steady(.required, ["a", "b"])
+        try desk.reportPrimary("a", at: 1000, streamingTo: ["b"])
+        let begin = desk.now
+        for step in 1...5000 {
+            desk.now = desk.now + .milliseconds(490)
+            try desk.reportPrimary("a", at: UInt64(1000 + step), streamingTo: ["b"])
+        }
+        try standby(&desk, replayed: 900)
+        let passed = (desk.now - begin).components.seconds * 1000
+        let told = try #require(try lag(desk, of: "b"))
+        #expect(told >= passed - 1000 && told <= passed + 1000)
+    }
+}
