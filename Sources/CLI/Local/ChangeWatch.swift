@@ -79,7 +79,7 @@ extension ClusterCommand {
         switch self {
         case .switchover(let name, _, _): name
         case .promote(let name, _, _, _): name
-        case .abandon, .pause, .resume: nil
+        case .abandon, .pause, .resume, .rebuild: nil
         }
     }
 }

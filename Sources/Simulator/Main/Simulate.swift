@@ -24,8 +24,10 @@ struct Simulate: AsyncParsableCommand {
             """
     )
 
-    @Option(help: "How many seeds to play.")
-    var seeds: UInt64 = 500
+    @Option(name: .customLong("seeds"), help: "How many seeds to play (default: 500; with --mutations 2000 at most).")
+    var wantedSeeds: UInt64?
+
+    private var seeds: UInt64 { wantedSeeds ?? (mutations ? 2000 : 500) }
 
     @Option(help: "The first seed.")
     var first: UInt64 = 1
