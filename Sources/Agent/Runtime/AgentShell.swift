@@ -37,8 +37,11 @@ public actor AgentShell {
     var listener: ControlServer?
     var questions: [(number: UInt64, connection: ConnectionID)] = []
     var lastQuestion: UInt64 = 0
-    /// The copy of the record that is kept beside the data, and whether it is being written (R1).
+    /// The copy of the record that is kept beside the data (R1), and whether it is known what that is.
     var recordCopy: [UInt8]?
+    var knowsRecordCopy = false
+    /// One that came since, and whether somebody is at writing.
+    var offeredCopy: [UInt8]?
     var isKeeping = false
     var machine: InstanceMachine
     /// Grows when the machine is made anew: whatever belongs to an older one is dropped.

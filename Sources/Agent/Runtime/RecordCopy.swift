@@ -1,17 +1,22 @@
 import ClusterModel
 import ClusterProtocol
 import ControlChannel
+import FoundationEssentials
 import Logging
 import PostgresInstance
 import Telemetry
 
 /// A copy of the cluster record beside the data, from which a lost record is rebuilt (R1).
 extension AgentShell {
-    /// Reads what an earlier agent kept, and tells the controller, unless a newer copy came meanwhile.
+    /// Reads what an earlier agent kept, and tells the controller.
     func readRecordCopy() async {
-        guard recordCopy == nil else { return }
+        guard !knowsRecordCopy else { return }
         do {
-            guard let kept = try await adapter.recordCopy(), recordCopy == nil else { return }
+            let kept = try await adapter.recordCopy()
+            // Another reading may have ended meanwhile, and a newer copy have come.
+            guard !knowsRecordCopy else { return }
+            knowsRecordCopy = true
+            guard let kept else { return }
             recordCopy = kept
             client.send(.keeps(copy: kept))
         } catch {
@@ -22,22 +27,44 @@ extension AgentShell {
     /// Writes the newest one at a time, beside all that decisions wait for.
     func keep(_ copy: [UInt8]) {
         guard copy.count <= FrameLimits.payload, copy != recordCopy else { return }
-        recordCopy = copy
+        offeredCopy = copy
         guard !isKeeping else { return }
         isKeeping = true
         Task { await writeRecordCopy() }
     }
 
     private func writeRecordCopy() async {
-        var written: [UInt8]?
-        while let copy = recordCopy, copy != written {
+        defer { isKeeping = false }
+        await readRecordCopy()
+        // What is kept already must be known: it may be newer.
+        guard knowsRecordCopy else { return }
+        while let copy = offeredCopy {
+            offeredCopy = nil
+            guard RecordCopies.mayReplace(recordCopy, by: copy) else {
+                logger.warning("copy of the record", metadata: [LogKey.reason: "an older one than is kept is not taken"])
+                continue
+            }
+            recordCopy = copy
             do {
                 try await adapter.keep(recordCopy: copy)
             } catch {
                 logger.warning("copy of the record", metadata: [LogKey.reason: "\(error)"])
             }
-            written = copy
         }
-        isKeeping = false
+    }
+}
+
+/// Which copy is newer.
+enum RecordCopies {
+    /// Whether one copy may take the place of another: never an older one, as of a record put back from a backup,
+    /// since the newer is what the record is rebuilt from.
+    static func mayReplace(_ kept: [UInt8]?, by copy: [UInt8]) -> Bool {
+        guard let new = stamp(of: copy) else { return false }
+        guard let kept, let old = stamp(of: kept) else { return true }
+        return new.version >= old.version && new.term >= old.term
+    }
+
+    private static func stamp(of copy: [UInt8]) -> Stamp? {
+        try? JSONDecoder().decode(Stamp.self, from: Data(copy))
     }
 }

@@ -28,9 +28,13 @@ extension ClusterMachine {
         }
     }
 
-    /// Reports that show that the record is older than the cluster (R1).
+    /// Reports, and copies, that show that the record is older than the cluster (R1).
     func staleReports(_ record: ClusterRecord) -> [String] {
-        seen.compactMap { one in one.report.flatMap { isAhead($0, record) }.map { "'\(one.spec.name)': \($0)" } }
+        seen.compactMap { one in
+            if let text = one.report.flatMap({ isAhead($0, record) }) { return "'\(one.spec.name)': \(text)" }
+            guard let copy = one.copy, copy.term > record.term || copy.version > record.version else { return nil }
+            return "'\(one.spec.name)': it keeps a copy of \(copy.stamp), the record is at \(record.stamp)"
+        }
     }
 
     /// Another controller may have changed the record since it was read here (R11).

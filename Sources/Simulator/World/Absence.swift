@@ -59,6 +59,7 @@ extension FaultPlan {
     fileprivate mutating func leaveAlone(for span: UInt64, isCalm: Bool) {
         self.isCalm = isCalm
         kinds = []
+        steps = []
         losesStoreAnswers = false
         safetySpan = span
     }

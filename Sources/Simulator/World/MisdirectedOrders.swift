@@ -5,7 +5,11 @@ import InstanceDecision
 extension World {
     /// What the table would take is not sent: a controller that forges promotions is beyond every promise.
     func misdirect(_ order: Order) {
-        if !pastOrders.contains(where: { $0.name == order.name }) { pastOrders.append(order) }
+        if !pastOrders.contains(where: { $0.name == order.name }) {
+            pastOrders.append(order)
+            // Seldom given, and as easily misdirected as what it resembles.
+            if case .follow(let plan) = order.kind { pastOrders.append(Order(stamp: order.stamp, kind: .catchUp(plan))) }
+        }
         guard isMisdirecting else { return }
         var choices: [(Order, Host, AgentProcess, Situation)] = []
         for past in pastOrders {
@@ -22,7 +26,8 @@ extension World {
         isMisdirecting = false
         soon(100...2000) { world in
             world.inside(host, agent) { world in
-                guard agent.machine.situation(for: stray.stamp.term) == situation,
+                // One that waits is judged later, when the table may take it.
+                guard !agent.isBusy, agent.inbox.isEmpty, agent.machine.situation(for: stray.stamp.term) == situation,
                     agent.machine.isWithoutLauncher || world.isRefused(stray, situation)
                 else { return }
                 world.trace("[\(host.name)] gets \(stray.name), which is not for it")

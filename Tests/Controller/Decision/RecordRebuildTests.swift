@@ -53,6 +53,18 @@ struct RecordRebuildTests {
         #expect(desk.leases.contains("a") && desk.copies.contains("1030 c"))
     }
 
+    @Test("a copy that is newer than the record shows that the record is old, whatever the members accepted (R1)")
+    func copyIsAhead() throws {
+        var old = try #require(Desk.steady(.required).stored)
+        old.version = RecordVersion(rawValue: 4)
+        var (desk, lost) = try forgetful(old: old)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try members(["a", "b", "c"], &desk, promised: 4, rounds: 1)
+        #expect(desk.copies.isEmpty, "an old record would be put in the newer one's place")
+        try members(["a", "b", "c"], &desk, promised: 4)
+        #expect(desk.stored?.version == RecordVersion(rawValue: 30 + ClusterMachine.versionLeap))
+    }
+
     @Test("nobody is answered while the record is old: a primary goes on as without a leader (R1, R10)")
     func nobodyIsAnswered() throws {
         var old = try #require(Desk.steady(.required).stored)
