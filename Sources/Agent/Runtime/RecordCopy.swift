@@ -41,7 +41,7 @@ extension AgentShell {
         while let copy = offeredCopy {
             offeredCopy = nil
             guard RecordCopies.mayReplace(recordCopy, by: copy) else {
-                logger.warning("copy of the record", metadata: [LogKey.reason: "an older one than is kept is not taken"])
+                logger.warning("copy of the record", metadata: [LogKey.reason: "an older one is not taken"])
                 continue
             }
             recordCopy = copy

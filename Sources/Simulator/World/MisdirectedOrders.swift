@@ -8,7 +8,9 @@ extension World {
         if !pastOrders.contains(where: { $0.name == order.name }) {
             pastOrders.append(order)
             // Seldom given, and as easily misdirected as what it resembles.
-            if case .follow(let plan) = order.kind { pastOrders.append(Order(stamp: order.stamp, kind: .catchUp(plan))) }
+            if case .follow(let plan) = order.kind {
+                pastOrders.append(Order(stamp: order.stamp, kind: .catchUp(plan)))
+            }
         }
         guard isMisdirecting else { return }
         var choices: [(Order, Host, AgentProcess, Situation)] = []
