@@ -29,7 +29,9 @@ extension World {
     /// What no agent has a copy of is lost for good, and no cluster goes on by itself from that.
     private func restoreRecord(_ old: ClusterRecord?) {
         guard !isHealing, let record = store.record, record.phase == .steady,
-            hosts.allSatisfy({ $0.disk.copy?.version == record.version })
+            hosts.allSatisfy({ $0.disk.copy?.version == record.version }),
+            // What a primary showed before is explained by the record that it opened under.
+            hosts.contains(where: { $0.server.map { $0.isPrimary && $0.gateIsOpen } ?? false })
         else { return }
         trace("FAULT record \(record.version) becomes \(old?.version.description ?? "lost")")
         coverage.faults["recordRestored", default: 0] += 1
