@@ -108,6 +108,8 @@ extension InstanceMachine {
         guard name != configuration.name else { return "nobody votes for itself" }
         if phase == .unknown { return "its launcher is not reached" }
         if known > request.term { return "it knows of term \(known)" }
+        // Whoever follows that primary promised exactly its term; the bond must not be to a number that somebody makes up.
+        if state.promised.term != request.term { return "it has not promised term \(request.term)" }
         if state.incarnation == nil || state.tainted { return "it holds no data that counts" }
         if state.isPrimaryInOffice { return "it is primary of term \(state.primaryOfTerm) itself" }
         switch state.role {

@@ -136,7 +136,9 @@ struct WALSegment: Hashable, Sendable {
         let name = entry.name
         guard entry.kind == .file, name.utf8.count == 24, entry.size >= 1 << 20, entry.size <= 1 << 30,
             entry.size.nonzeroBitCount == 1, let timeline = UInt32(name.prefix(8), radix: 16),
-            let high = UInt64(name.dropFirst(8).prefix(8), radix: 16), let number = UInt64(name.suffix(8), radix: 16)
+            let high = UInt64(name.dropFirst(8).prefix(8), radix: 16), let number = UInt64(name.suffix(8), radix: 16),
+            // No segment has another number; and nothing computed from it can overflow.
+            number < (1 << 32) / entry.size, high < UInt64(UInt32.max)
         else { return nil }
         self.name = name
         self.timeline = Timeline(rawValue: timeline)

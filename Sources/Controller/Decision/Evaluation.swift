@@ -32,9 +32,18 @@ extension ClusterMachine {
     func staleReports(_ record: ClusterRecord) -> [String] {
         seen.compactMap { one in
             if let text = one.report.flatMap({ isAhead($0, record) }) { return "'\(one.spec.name)': \(text)" }
-            guard let copy = one.copy, copy.term > record.term || copy.version > record.version else { return nil }
+            guard let copy = one.copy, isOurs(copy, record),
+                copy.term > record.term || copy.version > record.version
+            else { return nil }
             return "'\(one.spec.name)': it keeps a copy of \(copy.stamp), the record is at \(record.stamp)"
         }
+    }
+
+    /// Whether a copy can be of this cluster's life: what an earlier one left on a disk proves nothing.
+    func isOurs(_ copy: ClusterRecord, _ record: ClusterRecord) -> Bool {
+        guard copy.cluster == spec.name, copy.faults.isEmpty else { return false }
+        guard copy.term.rawValue < 1 << 62, copy.version.rawValue < 1 << 62 else { return false }
+        return record.systemIdentifier == nil || copy.systemIdentifier == record.systemIdentifier
     }
 
     /// Another controller may have changed the record since it was read here (R11).

@@ -27,9 +27,12 @@ extension ClusterMachine {
             wakeBy(since + Self.rebuildPatience)
             return "its members are awaited"
         }
-        let copies = seen.compactMap { one in one.copy.map { (one.spec.name, $0) } }
+        let copies = seen.compactMap { one in one.copy.map { (one.spec.name, $0) } }.filter { isOurs($0.1, record) }
         let newest = copies.max { ($0.1.term, $0.1.version) < ($1.1.term, $1.1.version) }
-        guard let (holder, copy) = newest else { return "no member that answers keeps a copy of it" }
+        guard let (holder, copy) = newest else {
+            let isForeign = seen.contains { $0.copy != nil }
+            return isForeign ? "what its members keep is no record of this cluster" : "no member that answers keeps a copy of it"
+        }
         if let doubt = doubt(about: copy, now) { return doubt }
         var rebuilt = copy
         rebuilt.version = RecordVersion(rawValue: max(copy.version, record.version).rawValue + Self.versionLeap)
@@ -72,8 +75,9 @@ extension ClusterMachine {
         guard copy.phase == .steady || copy.phase == .promoting, let primary = copy.primaryMember,
             answering.contains(where: { $0.member == primary })
         else { return text }
-        let isBlocked = copy.rules.contains { rule in !rule.isMet(by: rule.voters.filter { missing.contains($0.name) })
-        }
+        // A voter that lost its data since may have answered before.
+        let present = answering.compactMap(\.member)
+        let isBlocked = copy.rules.contains { rule in !rule.isMet(by: rule.voters.filter { !present.contains($0) }) }
         return isBlocked ? nil : text
     }
 }
