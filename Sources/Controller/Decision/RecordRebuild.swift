@@ -30,8 +30,8 @@ extension ClusterMachine {
         let copies = seen.compactMap { one in one.copy.map { (one.spec.name, $0) } }.filter { isOurs($0.1, record) }
         let newest = copies.max { ($0.1.term, $0.1.version) < ($1.1.term, $1.1.version) }
         guard let (holder, copy) = newest else {
-            let isForeign = seen.contains { $0.copy != nil }
-            return isForeign ? "what its members keep is no record of this cluster" : "no member that answers keeps a copy of it"
+            if seen.contains(where: { $0.copy != nil }) { return "what its members keep is no record of this cluster" }
+            return "no member that answers keeps a copy of it"
         }
         if let doubt = doubt(about: copy, now) { return doubt }
         var rebuilt = copy
