@@ -32,8 +32,7 @@ enum OwnSettings {
             ("superuser_reserved_connections", "5"),
         ]
         // Here ALTER SYSTEM cannot lower it: a commit is confirmed when the names' standbys have flushed it (R12).
-        let commit = configuration.settings["synchronous_commit"]
-        settings.append(("synchronous_commit", commit == "remote_apply" ? "remote_apply" : "on"))
+        settings.append(("synchronous_commit", commitLevel(configuration)))
         for (name, least) in [("max_wal_senders", 10), ("max_replication_slots", 10)] {
             let wanted = configuration.settings[name].flatMap { Int($0) } ?? 0
             settings.append((name, "\(max(least, wanted))"))
@@ -43,6 +42,11 @@ enum OwnSettings {
         let level = configuration.settings["wal_level"]
         settings.append(("wal_level", level == "logical" ? "logical" : "replica"))
         return ["-D", data] + settings.flatMap { ["-c", "\($0.0)=\($0.1)"] }
+    }
+
+    /// `synchronous_commit`: never less than a standby's flush.
+    static func commitLevel(_ configuration: PostgresConfiguration) -> String {
+        configuration.settings["synchronous_commit"] == "remote_apply" ? "remote_apply" : "on"
     }
 }
 
@@ -103,6 +107,8 @@ enum SettingsFile {
         for (name, value) in configuration.settings.sorted(by: { $0.key < $1.key }) {
             lines.append("\(name) = \(quoted(value))")
         }
+        // Also for a server that an earlier version started without this argument.
+        lines.append("synchronous_commit = \(quoted(OwnSettings.commitLevel(configuration)))")
         if steering.liftsDelay { lines.append("recovery_min_apply_delay = 0") }
         lines.append("understudy.incarnation = \(quoted(member.incarnation.text))")
         for (name, value) in steering.shown(slot: member.applicationName) {

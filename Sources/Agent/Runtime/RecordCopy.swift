@@ -40,8 +40,9 @@ extension AgentShell {
         guard knowsRecordCopy else { return }
         while let copy = offeredCopy {
             offeredCopy = nil
-            guard RecordCopies.mayReplace(recordCopy, by: copy) else {
-                logger.warning("copy of the record", metadata: [LogKey.reason: "an older one is not taken"])
+            let kept = recordCopy.flatMap(label)
+            guard let new = label(of: copy), kept?.mayBeReplaced(by: new) ?? true else {
+                logger.warning("copy of the record", metadata: [LogKey.reason: "an older or garbled one is not taken"])
                 continue
             }
             recordCopy = copy
@@ -52,19 +53,8 @@ extension AgentShell {
             }
         }
     }
-}
 
-/// Which copy is newer.
-enum RecordCopies {
-    /// Whether one copy may take the place of another: never an older one, as of a record put back from a backup,
-    /// since the newer is what the record is rebuilt from.
-    static func mayReplace(_ kept: [UInt8]?, by copy: [UInt8]) -> Bool {
-        guard let new = stamp(of: copy) else { return false }
-        guard let kept, let old = stamp(of: kept) else { return true }
-        return new.version >= old.version && new.term >= old.term
-    }
-
-    private static func stamp(of copy: [UInt8]) -> Stamp? {
-        try? JSONDecoder().decode(Stamp.self, from: Data(copy))
+    private func label(of copy: [UInt8]) -> RecordLabel? {
+        try? JSONDecoder().decode(RecordLabel.self, from: Data(copy))
     }
 }

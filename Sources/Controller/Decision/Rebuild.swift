@@ -65,8 +65,11 @@ extension ClusterMachine {
             return ("R15", "\(copied.joined(separator: " and ")) are being copied; ask again when one has ended")
         }
         guard !mayWait, let member = one.member else { return nil }
+        // Who is to be made anew streams a little longer, and then no more.
+        let leaving = seen.filter(isToDiscard).compactMap { $0.member?.applicationName }
         let streaming = (primary.report?.status?.senders ?? [])
-            .filter { $0.usesOwnSlot && $0.state == "streaming" }.map(\.applicationName)
+            .filter { $0.usesOwnSlot && $0.state == "streaming" && !leaving.contains($0.applicationName) }
+            .map(\.applicationName)
         guard streaming.contains(member.applicationName) else { return nil }
         for rule in record.rules where rule.required > 0 && rule.voters.contains(member) && rule.mode == .required {
             let others = rule.voters.filter { $0 != member && streaming.contains($0.applicationName) }
@@ -99,10 +102,15 @@ extension ClusterMachine {
         report.state.role == .none || report.state.role == .cloning && report.server == .down
     }
 
+    /// An operator's word that it has not carried out yet.
+    private func isToDiscard(_ one: Seen) -> Bool {
+        one.discards != nil && one.discards == one.report?.state.incarnation
+    }
+
     /// Also one that was just told to, and has not begun yet.
     private func isBeingCopied(_ one: Seen, _ now: MonotonicInstant) -> Bool {
         guard let report = one.report, isFresh(one, now) else { return false }
-        if report.activity.hasPrefix("cloning") { return true }
+        if report.activity.hasPrefix("cloning") || isToDiscard(one) { return true }
         return needsCopy(report) && wasToldToFollow(one, now)
     }
 

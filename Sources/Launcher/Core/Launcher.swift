@@ -48,7 +48,7 @@ public enum Launcher {
         }
         let lock = try FolderLock.take(folder: folder, path: settings.dataFolder)
         let leftovers = try Leftovers.end(inFolder: settings.dataFolder)
-        Leftovers.clearProcessFile(folder: folder, patienceMilliseconds: 3000)
+        Leftovers.clearProcessFile(folder: folder, patienceMilliseconds: 10_000)
         if leftovers > 0 { System.log("ended \(leftovers) processes left by an earlier launcher") }
         var variables = inherited.filter { !$0.key.hasPrefix("UNDERSTUDY_") }
         variables.merge(ownership) { $1 }

@@ -28,18 +28,35 @@ enum Leftovers {
     /// Removes a `postmaster.pid` whose process id has passed to something that is no server.
     ///
     /// PostgreSQL takes any living process with that id, a zombie too, for the old server and refuses to start. Its
-    /// other lock file, beside its socket, is out of reach: so a zombie is first given time to be reaped.
+    /// other lock file, beside its socket, is out of reach: so one that is ending is first given time to be reaped.
     static func clearProcessFile(folder: Int32, patienceMilliseconds: Int = 0) {
         let files = DataFolder(descriptor: folder)
         guard case .contents(let bytes?) = files.answer(.read(path: processFile, limit: 4096)),
             let processID = Int32(String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)),
             processID > 0
         else { return }
-        for _ in 0..<(patienceMilliseconds / 10) where ProcessTable.isZombie(processID) { _ = poll(nil, 0, 10) }
+        var waits = patienceMilliseconds / 10
+        while waits > 0, isEnding(processID) {
+            waits -= 1
+            _ = poll(nil, 0, 10)
+        }
+        if patienceMilliseconds > 0, isEnding(processID) {
+            System.log(
+                "process \(processID) of the earlier server is dead, and its parent "
+                    + "\(ProcessTable.parent(of: processID) ?? 0) does not collect it: PostgreSQL may refuse to start "
+                    + "until then; give the container an init process"
+            )
+        }
         if kill(processID, 0) == 0, !mayBeServer(processID) { _ = files.answer(.remove(path: processFile)) }
     }
 
     private static let processFile = "pgdata/postmaster.pid"
+
+    /// A zombie, or a killed process that becomes one in a moment: it shows no program any more.
+    private static func isEnding(_ processID: Int32) -> Bool {
+        if ProcessTable.isZombie(processID) { return true }
+        return System.linkTarget("/proc/\(processID)/exe") == nil && errno == ENOENT && kill(processID, 0) == 0
+    }
 
     private static func mayBeServer(_ processID: Int32) -> Bool {
         if ProcessTable.isZombie(processID) { return false }

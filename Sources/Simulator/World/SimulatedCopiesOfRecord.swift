@@ -8,8 +8,7 @@ extension World {
             guard process.connections[host.index].number == number, process.connections[host.index].isUp,
                 host.isRunning, host.agent != nil, !host.disk.isStill, !world.network.isCutOff[host.index]
             else { return }
-            // As the shell does it: an older one is not taken.
-            if let kept = host.disk.copy, record.version < kept.version || record.term < kept.term { return }
+            if let kept = host.disk.copy, !RecordLabel(kept).mayBeReplaced(by: RecordLabel(record)) { return }
             host.disk.copy = record
         }
     }

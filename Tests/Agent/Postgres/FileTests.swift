@@ -100,6 +100,7 @@ struct FileTests {
         steering.gate = Gate(isOpen: true, mark: "mark")
         let text = SettingsFile.compose(steering, configuration: try configuration(), member: member)
         #expect(SettingsFile.parse(text) == steering)
+        #expect(text.contains("\nsynchronous_commit = 'on'\n"))
         #expect(text.contains("log_line_prefix = 'it''s \\\\ %p'"))
         #expect(!text.contains("secret"))
         #expect(UpstreamConnection.server(in: steering.connection) == Endpoint(host: "10.0.0.2", port: 5433))

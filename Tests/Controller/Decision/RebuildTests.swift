@@ -73,6 +73,21 @@ struct RebuildTests {
         #expect(try ask(&other, "b").hasPrefix("done: "))
     }
 
+    @Test("who was just told to discard its data counts no more for those that are asked about next")
+    func twoInARow() throws {
+        var desk = try steady()
+        #expect(try ask(&desk, "b").hasPrefix("done: "))
+        let refusal = try ask(&desk, "c")
+        #expect(refusal.hasPrefix("refused: ") && refusal.contains("--commits-may-wait"), "\(refusal)")
+        // In `async` nothing waits, but three copies at once are one too many.
+        var free = try Desk.steady(.async, ["a", "b", "c", "d"])
+        for name in ["b", "c", "d"] { try free.report(name, receivingFrom: "a") }
+        try free.reportPrimary("a", streamingTo: ["b", "c", "d"])
+        #expect(try ask(&free, "b").hasPrefix("done: "))
+        #expect(try ask(&free, "c").hasPrefix("done: "))
+        #expect(try ask(&free, "d").contains("b and c are being copied"))
+    }
+
     @Test("a rehearsal changes nothing")
     func dryRun() throws {
         var desk = try steady()

@@ -102,4 +102,24 @@ struct ValueTests {
         record.rules = []
         #expect(record.faults.count == 4)
     }
+
+    @Test("a copy of the record gives way to a newer one, and to one about other data, never to an older one (R1)")
+    func recordLabels() throws {
+        func label(_ term: UInt64, _ version: UInt64, _ number: UInt64?) throws -> RecordLabel {
+            var record = ClusterRecord(forming: try #require(ClusterName("c")), mode: .required)
+            record.term = Term(rawValue: term)
+            record.version = RecordVersion(rawValue: version)
+            record.systemIdentifier = number.map { SystemIdentifier(rawValue: $0) }
+            return RecordLabel(record)
+        }
+        let kept = try label(5, 50, 7)
+        #expect(kept.mayBeReplaced(by: kept))
+        #expect(kept.mayBeReplaced(by: try label(5, 51, 7)))
+        #expect(!kept.mayBeReplaced(by: try label(5, 49, 7)))
+        #expect(!kept.mayBeReplaced(by: try label(4, 51, 7)))
+        // A record that was lost begins anew without data: no reason to give up what is known.
+        #expect(!kept.mayBeReplaced(by: try label(1, 2, nil)))
+        #expect(kept.mayBeReplaced(by: try label(1, 2, 8)))
+        #expect(try label(1, 1, nil).mayBeReplaced(by: kept))
+    }
 }
