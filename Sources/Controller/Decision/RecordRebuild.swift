@@ -33,14 +33,22 @@ extension ClusterMachine {
             if seen.contains(where: { $0.copy != nil }) { return "what its members keep is no record of this cluster" }
             return "no member that answers keeps a copy of it"
         }
-        if let doubt = doubt(about: copy, now) { return doubt }
         var rebuilt = copy
-        rebuilt.version = RecordVersion(rawValue: max(copy.version, record.version).rawValue + Self.versionLeap)
+        var manner = ""
+        if let doubt = doubt(about: copy, now) {
+            guard let renewed = inNewTerm(copy, now) else { return doubt }
+            rebuilt = renewed
+            manner = ", in a new term, since members accepted more than that and nobody became primary by it"
+        }
+        rebuilt.version = RecordVersion(
+            rawValue: max(copy.version, record.version, highestPromise(now).version).rawValue + Self.versionLeap
+        )
         waiting = nil
         explain(
             .record,
             rule: "R1",
-            "the record is lost or older than the cluster: it is rebuilt from the copy of \(copy.stamp) that '\(holder)' keeps",
+            "the record is lost or older than the cluster: it is rebuilt from the copy of \(copy.stamp) that '\(holder)' "
+                + "keeps\(manner)",
             evidence: staleReports(record)
         )
         isRebuilding = true
@@ -79,5 +87,44 @@ extension ClusterMachine {
         let present = answering.compactMap(\.member)
         let isBlocked = copy.rules.contains { rule in !rule.isMet(by: rule.voters.filter { !present.contains($0) }) }
         return isBlocked ? nil : text
+    }
+
+    /// The copy in a term of its own; nil if what was lost may have made somebody primary.
+    ///
+    /// Members accepted more than any copy shows. When every one of them answers, their state files tell what became of
+    /// that: a candidate writes down the term that it is primary of before it is promoted. If nobody did after the
+    /// copy's primary, that one still holds all that was acknowledged, by whatever rule, and so do all others together.
+    private func inNewTerm(_ copy: ClusterRecord, _ now: MonotonicInstant) -> ClusterRecord? {
+        guard copy.phase == .steady || copy.phase == .promoting || copy.phase == .preparing,
+            let primary = copy.primaryMember, seen.allSatisfy({ isFresh($0, now) && $0.report != nil })
+        else { return nil }
+        let present = seen.compactMap(\.member)
+        let known = copy.members + copy.rules.flatMap(\.voters) + [primary]
+        guard known.allSatisfy(present.contains) else { return nil }
+        let hasSuccessor = seen.contains { one in
+            guard let report = one.report else { return true }
+            if one.member == primary { return report.state.primaryOfTerm > copy.term }
+            return report.state.primaryOfTerm >= copy.term
+                || (report.status?.position.timeline ?? .none) > copy.highestTimeline
+        }
+        let highest = highestPromise(now)
+        guard !hasSuccessor, highest.term.rawValue < 1 << 62, highest.version.rawValue < 1 << 62 else { return nil }
+        var renewed = copy
+        renewed.phase = .preparing
+        renewed.term = max(copy.term, highest.term).next
+        renewed.request = nil
+        // Whoever joined in what was lost may have voted.
+        let others = present.filter { $0 != primary }
+        if let mode = copy.rules.last?.mode, mode.isSynchronous, !others.isEmpty {
+            // A rule that was lost is met by them all, whatever it was.
+            renewed.rules.append(Rule(voters: others, required: 1, mode: mode))
+        }
+        return renewed.faults.isEmpty ? renewed : nil
+    }
+
+    /// The most that any member accepted.
+    private func highestPromise(_ now: MonotonicInstant) -> Stamp {
+        let promises = seen.filter { isFresh($0, now) }.compactMap(\.report?.state.promised)
+        return Stamp(term: promises.map(\.term).max() ?? .none, version: promises.map(\.version).max() ?? .none)
     }
 }

@@ -27,8 +27,8 @@ extension World {
 
     /// What no agent has a copy of is lost for good, and no cluster goes on by itself from that.
     private func restoreRecord(_ old: ClusterRecord?) {
-        guard !isHealing, let record = store.record, record.phase == .steady,
-            hosts.allSatisfy({ $0.disk.copy?.version == record.version }),
+        guard !isHealing, let record = store.record, record.phase == .steady || record.phase == .preparing,
+            hosts.allSatisfy({ isEnough($0.disk.copy, record) }),
             // What a primary showed before is explained by the record that it opened under.
             hosts.contains(where: { $0.server.map { $0.isPrimary && $0.gateIsOpen } ?? false })
         else { return }
@@ -39,5 +39,13 @@ extension World {
         // Whoever leads has it in its memory until it writes or another comes.
         controllers.forEach(stopController)
         soon(10_000...1_000_000) { $0.startController() }
+    }
+
+    /// Members may have accepted more than their copies show, as long as nobody became primary or joined by it.
+    private func isEnough(_ copy: ClusterRecord?, _ record: ClusterRecord) -> Bool {
+        guard let copy else { return false }
+        return copy.version == record.version
+            || copy.primaryMember == record.primaryMember && copy.members == record.members
+                && copy.history.last?.timeline == record.history.last?.timeline
     }
 }

@@ -89,11 +89,11 @@ struct RecordRebuildTests {
         #expect(desk.stored == old)
     }
 
-    @Test("is not rebuilt from a copy that some member knows to be older than what it accepted (R1)")
+    @Test("is not rebuilt from a copy that some member knows to be older than what it accepted, unless all answer (R1)")
     func copyIsOlder() throws {
         var (desk, lost) = try forgetful(old: nil)
         desk.tell(.copy(try desk.member("b").name, lost))
-        try members(["a", "b", "c"], &desk, promised: 31)
+        try members(["a", "b"], &desk, promised: 31, rounds: 9)
         #expect(desk.stored?.phase == .forming)
         #expect(desk.machine.waiting?.text.contains("accepted term 1, record version 31") == true)
     }
@@ -135,5 +135,62 @@ struct RecordRebuildTests {
         try members(["a", "b", "c"], &desk)
         #expect(desk.stored?.phase == .forming)
         #expect(desk.machine.waiting?.text.contains("no record of this cluster") == true)
+    }
+
+    /// One reports as a standby of term 1 that accepted more than any copy shows.
+    private func promisedMore(
+        _ names: [String],
+        _ desk: inout Desk,
+        rounds: Int = 9,
+        _ change: @escaping (inout InstanceReport) -> Void = { _ in }
+    ) throws {
+        for _ in 0..<rounds {
+            try desk.reportPrimary("a", streamingTo: ["b", "c"]) {
+                $0.state.promised = Stamp(term: Term(rawValue: 1), version: RecordVersion(rawValue: 30))
+                $0.state.primaryOfTerm = Term(rawValue: 1)
+            }
+            for name in names {
+                try desk.report(name, receivingFrom: "a", after: .milliseconds(250)) {
+                    $0.state.promised = Stamp(term: Term(rawValue: 3), version: RecordVersion(rawValue: 33))
+                    if name == "c" { change(&$0) }
+                }
+            }
+        }
+    }
+
+    @Test("is rebuilt in a new term where members accepted more and nobody became primary by it (R1)")
+    func acceptedMore() throws {
+        var (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try promisedMore(["b", "c"], &desk, rounds: 5)
+        let record = try #require(desk.stored)
+        let written = desk.log.filter { $0.hasPrefix("store") }
+        #expect(written.contains("store preparing"))
+        #expect(record.term > Term(rawValue: 3) && record.version >= RecordVersion(rawValue: 1033))
+        // What a lost rule may have demanded, all together hold.
+        let all = [try desk.member("b"), try desk.member("c")]
+        #expect(record.rules.contains { $0.voters == all && $0.required == 1 })
+        // The primary in office answers: it goes on.
+        let first = try desk.member("a")
+        #expect(record.phase == .steady && record.primary == first.name)
+    }
+
+    @Test(
+        "is not rebuilt where what was lost may have made somebody primary (R1)",
+        arguments: ["missing", "primary", "timeline", "volume"]
+    )
+    func mayHaveSuccessor(what: String) throws {
+        var (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try promisedMore(what == "missing" ? ["b"] : ["b", "c"], &desk) { report in
+            switch what {
+            case "primary": report.state.primaryOfTerm = Term(rawValue: 2)
+            case "timeline": report.status?.position.timeline = Timeline(rawValue: 2)
+            case "volume": report.state.incarnation = Incarnation(number: 7777)
+            default: break
+            }
+        }
+        #expect(desk.stored?.phase == .forming)
+        #expect(desk.machine.waiting?.text.contains("accepted term 3, record version 33") == true)
     }
 }
