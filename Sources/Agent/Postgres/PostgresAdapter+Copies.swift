@@ -156,6 +156,7 @@ extension PostgresAdapter {
         // A copy that is not wanted any more must not take the place of what is there.
         if Task.isCancelled { throw .cancelled }
         try await swapIn()
+        foundEmpty = false
         directoryMajor = try await release(of: InstanceLayout.data)?.major
         incarnation = member.incarnation
         systemIdentifier = identifier
@@ -165,6 +166,15 @@ extension PostgresAdapter {
 
     private func swapIn() async throws(WorkError) {
         let (copy, data) = (InstanceLayout.copy, InstanceLayout.data)
+        // Decided when there was nothing: what somebody put there since is neither ours nor known to be of no use (R5).
+        if foundEmpty {
+            guard case .empty = try await readDirectory() else {
+                throw WorkError(
+                    "'\(data)' is not empty any more: somebody put data there since this agent looked, and they are left "
+                        + "alone; start the agent again to have them judged, or move them away"
+                )
+            }
+        }
         guard try await exists(data) else {
             return try await launch { (l) throws(LauncherError) in try await l.rename(copy, to: data) }
         }

@@ -28,6 +28,8 @@ public actor PostgresAdapter {
     let launcher: LauncherClient
 
     var incarnation: Incarnation?
+    /// There was no data when the instance was looked at, and none was made since.
+    var foundEmpty = false
     var systemIdentifier: SystemIdentifier?
     /// The launcher's PostgreSQL programs, once they were run.
     var programs: PostgresRelease?
@@ -92,6 +94,7 @@ public actor PostgresAdapter {
             forgetServer()
             let (state, stateFault) = try await readState()
             let directory = try await readDirectory()
+            foundEmpty = directory == .empty
             directoryMajor = try await release(of: InstanceLayout.data)?.major
             let written = try await readText(InstanceLayout.inside(InstanceLayout.incarnationFile))
             let found = written.flatMap { Incarnation($0.filter { !$0.isWhitespace }) }
@@ -202,7 +205,7 @@ public actor PostgresAdapter {
         }
     }
 
-    private func readDirectory() async throws(WorkError) -> DataDirectory {
+    func readDirectory() async throws(WorkError) -> DataDirectory {
         guard let entry = try await launch({ (l) throws(LauncherError) in try await l.inspect(InstanceLayout.data) })
         else { return .empty }
         guard entry.kind == .folder else { return .foreign(reason: "pgdata is no folder") }

@@ -259,7 +259,7 @@ public struct ClusterMachine: Hashable, Sendable {
             record.phase != .promoting || next.term > record.term || next.primary == record.primary,
             "with a candidate recorded the only way is forward (R16)"
         )
-        if next.history.count > ClusterRecord.historyLimit { next.history.removeFirst() }
+        next.forgetOldPrimacies()
         pending = next
         add(.store(next, replacing: record.version))
     }

@@ -116,22 +116,29 @@ extension ClusterMachine {
                 evidence: loss.evidence + record.rules.map { "needed: \(neededText($0)), or the old primary itself" }
             )
         }
+        if holdsBack(now) { return }
+        startTerm(record, loss, now)
+    }
+
+    /// Whether the next change of primary has to wait, since several were needed lately; else counts it (R17).
+    private mutating func holdsBack(_ now: MonotonicInstant) -> Bool {
         recentFailovers.removeAll { now - $0 > .seconds(300) }
         if recentFailovers.count >= 3, let last = recentFailovers.last {
             let doublings = min(recentFailovers.count - 3, 4)
             let delay = spec.timings.repeatedFailoverDelay * (1 << doublings)
             if now - last < delay {
                 wakeBy(last + delay)
-                return wait(
+                wait(
                     .backoff,
                     rule: "R17",
                     "\(recentFailovers.count) failovers within five minutes: the next waits until "
                         + "\(delay.wholeMilliseconds) ms after the last"
                 )
+                return true
             }
         }
         recentFailovers.append(now)
-        startTerm(record, loss, now)
+        return false
     }
 
     mutating func startTerm(_ record: ClusterRecord, _ loss: Loss, _ now: MonotonicInstant) {
@@ -329,7 +336,8 @@ extension ClusterMachine {
         let timeline = highestTimeline(record).next
         let rules = rulesAtPromotion(record, candidate, replacing: old, answered, now)
         if let wanted = record.request?.candidate, wanted != candidate.name {
-            progress?.why += "; '\(wanted)' could not take over"
+            let remark = "; '\(wanted)' could not take over"
+            if progress?.why.hasSuffix(remark) == false { progress?.why += remark }
         }
         let why = progress?.why ?? record.request?.why ?? "term \(record.term) was begun by an earlier controller"
         store {
@@ -345,7 +353,7 @@ extension ClusterMachine {
                     timeline: timeline,
                     parent: position.timeline,
                     forkLSN: position.lsn,
-                    why: why
+                    why: String(why.prefix(Primacy.reasonLimit))
                 )
             )
         }
@@ -394,12 +402,22 @@ extension ClusterMachine {
         return false
     }
 
+    /// So many promotions by hand are believed between two of ours.
+    private static let timelineLeap: UInt32 = 1000
+
     private func highestTimeline(_ record: ClusterRecord) -> Timeline {
         var highest = record.highestTimeline
         for one in seen {
             guard case .present(let number) = one.report?.directory, number == record.systemIdentifier else { continue }
-            highest = max(highest, one.report?.status?.position.timeline ?? .none, one.report?.stoppedTimeline ?? .none)
-            highest = max(highest, one.report?.prepared?.position.timeline ?? .none)
+            let told = [
+                one.report?.status?.position.timeline, one.report?.stoppedTimeline,
+                one.report?.prepared?.position.timeline,
+            ]
+            // A number that nobody can have come to uses up those that are left.
+            for case let timeline? in told where timeline > record.highestTimeline {
+                let leap = timeline.rawValue - record.highestTimeline.rawValue
+                if leap <= Self.timelineLeap { highest = max(highest, timeline) }
+            }
         }
         return highest
     }
@@ -422,6 +440,8 @@ extension ClusterMachine {
             }
         }
         if let loss = candidateLoss(record, one, now) {
+            // As often as a promotion fails, as on a full disk, each attempt takes a timeline and a line of history.
+            if holdsBack(now) { return }
             update(name) { $0.failedTerm = record.term }
             return startTerm(record, loss, now)
         }

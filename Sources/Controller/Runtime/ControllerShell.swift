@@ -47,7 +47,9 @@ public actor ControllerShell {
             address: configuration.advertised,
             duration: configuration.spec.timings.leadershipDuration
         )
-        history = HistoryFile(path: configuration.historyFile)
+        history = HistoryFile(path: configuration.historyFile) { reason in
+            logger.error("the history could not be written", metadata: [LogKey.reason: "\(reason)"])
+        }
         do {
             store = try FileRecordStore(path: configuration.recordFile, cluster: configuration.spec.name)
             tls = try TLSContext(files: configuration.certificates)
@@ -256,8 +258,7 @@ public actor ControllerShell {
                 "change of primary complete",
                 metadata: [LogKey.term: "\(summary.term)", LogKey.instance: "\(summary.to)"]
             )
-            let at = WallClock.milliseconds()
-            Task { await note { try await $0.append(summary, at: at) } }
+            history.append(summary, at: WallClock.milliseconds())
         }
     }
 
@@ -281,8 +282,7 @@ public actor ControllerShell {
 
     private func say(_ explanation: Explanation) {
         logger.decided(explanation)
-        let at = WallClock.milliseconds()
-        Task { await note { try await $0.append(explanation, at: at) } }
+        history.append(explanation, at: WallClock.milliseconds())
     }
 
     private func write(_ record: ClusterRecord, replacing version: RecordVersion, _ reign: Int) async {
@@ -312,15 +312,6 @@ public actor ControllerShell {
                 logger.error("the record could not be read", metadata: [LogKey.reason: "\(error)"])
                 try? await Task.sleep(for: .seconds(1))
             }
-        }
-    }
-
-    /// A history that cannot be written is said, and never holds up a decision.
-    private func note(_ body: (HistoryFile) async throws -> Void) async {
-        do {
-            try await body(history)
-        } catch {
-            logger.error("the history could not be written", metadata: [LogKey.reason: "\(error)"])
         }
     }
 }

@@ -55,6 +55,7 @@ final class FileLeadershipStore: LeadershipStore {
                 let isLocked = lockTurn(claim.turn)
                 let bytes = Array(try JSONEncoder().encode(Stored(claim: claim, isLocked: isLocked)))
                 var found: LeadershipClaim?
+                var unread: PlatformError?
                 // A power cut ends the holder, too: the claim need not outlive it.
                 let isReplaced = try DurableFile.replace(
                     bytes,
@@ -63,10 +64,16 @@ final class FileLeadershipStore: LeadershipStore {
                     lock: path + ".lock",
                     within: .milliseconds(500)
                 ) {
-                    guard let stored = try? load() else { return version == nil }
-                    found = stored.claim
-                    return stored.claim.version == version
+                    do throws(PlatformError) {
+                        found = try load()?.claim
+                    } catch {
+                        // What cannot be read may well be somebody's claim.
+                        unread = error
+                        return false
+                    }
+                    return found?.version == version
                 }
+                if let unread { throw unread }
                 guard isReplaced else {
                     letGo(unless: found, is: claim)
                     return .conflict(found)

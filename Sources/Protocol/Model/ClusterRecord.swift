@@ -32,6 +32,9 @@ public struct Primacy: Hashable, Sendable, Codable {
     /// there.
     public var isConfirmed: Bool
 
+    /// Characters of ``why`` that are kept.
+    public static let reasonLimit = 500
+
     /// Creates a primacy from its parts.
     public init(
         term: Term,
@@ -120,6 +123,21 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
     public var isContinued: Bool {
         guard phase == .steady, let last = history.last else { return false }
         return history.dropLast().last?.timeline == last.timeline
+    }
+
+    /// Drops what is more than ``historyLimit``: first what came to nothing, then the oldest.
+    ///
+    /// The timelines that the data went through stay: an answer on a timeline that nobody knows counts for nothing.
+    public mutating func forgetOldPrimacies() {
+        while history.count > Self.historyLimit {
+            var ancestors: Set<Timeline> = []
+            var next = history.last?.timeline
+            while let timeline = next, ancestors.insert(timeline).inserted {
+                next = history.last { $0.timeline == timeline }?.parent
+            }
+            let place = history.firstIndex { !$0.isConfirmed && !ancestors.contains($0.timeline) }
+            history.remove(at: place ?? 0)
+        }
     }
 
     /// The recorded primary in its incarnation, once it has one.

@@ -309,6 +309,8 @@ public struct InstanceReport: Hashable, Sendable, Codable {
 
     /// How many of these are told.
     public static let weakenedLimit = 20
+    /// Characters of a text in a report that are taken from another machine.
+    public static let textLimit = 1024
     /// Folders with WAL that the recorded history does not contain, set aside before it was destroyed (R14).
     public var keptWAL: [String]
     /// For how long it still refuses to prepare, because it granted a lease (R10); nil if it does not.

@@ -19,7 +19,8 @@ public struct MonotonicInstant: Hashable, Comparable, Sendable, CustomStringConv
 
     /// The moment `duration` earlier.
     public static func - (instant: Self, duration: Duration) -> Self {
-        instant + .nanoseconds(-duration.wholeNanoseconds)
+        // The smallest number has no negative.
+        instant + .nanoseconds(-max(duration.wholeNanoseconds, -.max))
     }
 
     /// Time from `earlier` to `later`; negative if they are the other way round.

@@ -30,7 +30,7 @@ extension WireLeaseAnswer {
             sequence: sequence,
             voter: hasVoter ? try voter.model() : nil,
             highestTerm: Term(rawValue: highestTerm),
-            lease: hasLeaseNs ? .nanoseconds(leaseNs) : nil,
+            lease: hasLeaseNs ? span(leaseNs) : nil,
             reason: String(reason.prefix(200))
         )
     }
@@ -62,7 +62,7 @@ extension WireLeaderlessSpan {
         let names = try mapped(Array(extendedBy.prefix(AgentAddress.limit))) { (text) throws(WireError) in
             try ClusterProtocol.name(text, "voter that extended a lease")
         }
-        return LeaderlessSpan(length: .nanoseconds(lengthNs), extendedBy: names)
+        return LeaderlessSpan(length: span(lengthNs), extendedBy: names)
     }
 }
 

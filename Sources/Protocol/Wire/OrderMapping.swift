@@ -11,7 +11,7 @@ extension WireReportAnswer {
     }
 
     var model: ReportAnswer {
-        ReportAnswer(sequence: sequence, stamp: stamp.model, lease: hasLeaseNs ? .nanoseconds(leaseNs) : nil)
+        ReportAnswer(sequence: sequence, stamp: stamp.model, lease: hasLeaseNs ? span(leaseNs) : nil)
     }
 }
 
@@ -125,7 +125,7 @@ extension WireHandOver {
         deadlineNs = handOver.deadline.wholeNanoseconds
     }
 
-    var model: HandOver { HandOver(stops: stops, deadline: .nanoseconds(deadlineNs)) }
+    var model: HandOver { HandOver(stops: stops, deadline: span(deadlineNs)) }
 }
 
 extension WireGovernance {

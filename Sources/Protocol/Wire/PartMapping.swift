@@ -158,3 +158,9 @@ func members(_ wire: [WireMember]) throws(WireError) -> [MemberID] {
 func primacies(_ wire: [WirePrimacy]) throws(WireError) -> [Primacy] {
     try mapped(wire) { (primacy) throws(WireError) in try primacy.model() }
 }
+
+/// A length of time from another machine, within what sums and differences of such can hold: a hundred years.
+func span(_ nanoseconds: Int64) -> Duration {
+    let century: Int64 = 100 * 366 * 86_400 * 1_000_000_000
+    return .nanoseconds(min(max(nanoseconds, -century), century))
+}

@@ -47,7 +47,7 @@ extension WireInstanceReport {
             server: try server.model()
         )
         report.status = hasStatus ? try status.model() : nil
-        report.statusAge = .nanoseconds(statusAgeNs)
+        report.statusAge = span(statusAgeNs)
         report.stoppedTimeline = hasStoppedTimeline ? Timeline(rawValue: stoppedTimeline) : nil
         if hasPrepared {
             report.prepared = PreparedAnswer(term: Term(rawValue: prepared.term), position: prepared.position.model)
@@ -63,15 +63,16 @@ extension WireInstanceReport {
         }
         report.readyToHandOver = hasReadyToHandOver ? RecordVersion(rawValue: readyToHandOver) : nil
         report.rules = try ClusterProtocol.rules(rules)
-        report.weakened = Array(weakened.prefix(InstanceReport.weakenedLimit))
+        let limit = InstanceReport.textLimit
+        report.weakened = weakened.prefix(InstanceReport.weakenedLimit).map { String($0.prefix(limit)) }
         report.opened = opened
-        report.activity = activity
-        report.downFor = hasDownForNs ? .nanoseconds(downForNs) : nil
+        report.activity = String(activity.prefix(limit))
+        report.downFor = hasDownForNs ? span(downForNs) : nil
         report.isReady = hasIsReady ? Int(isReady) : nil
         report.freeBytes = hasFreeBytes ? freeBytes : nil
-        report.fault = fault
-        report.keptWAL = keptWal.prefix(8).map { String($0.prefix(1024)) }
-        report.boundFor = hasBoundForNs ? .nanoseconds(boundForNs) : nil
+        report.fault = String(fault.prefix(limit))
+        report.keptWAL = keptWal.prefix(8).map { String($0.prefix(limit)) }
+        report.boundFor = hasBoundForNs ? span(boundForNs) : nil
         report.leaderless = hasLeaderless ? try leaderless.model() : nil
         return report
     }
@@ -226,7 +227,7 @@ extension WireServerStatus {
         status.serverVersion = Int(serverVersion)
         status.clientsAdmitted = clientsAdmitted
         status.synchronousNames = synchronousNames
-        status.heartbeatAge = hasHeartbeatAgeNs ? .nanoseconds(heartbeatAgeNs) : nil
+        status.heartbeatAge = hasHeartbeatAgeNs ? span(heartbeatAgeNs) : nil
         return status
     }
 }
@@ -245,7 +246,7 @@ extension WireReceiverStatus {
             status: status,
             timeline: Timeline(rawValue: timeline),
             sender: try sender.model("a receiver's sender"),
-            sinceLastMessage: hasSinceLastMessageNs ? .nanoseconds(sinceLastMessageNs) : nil
+            sinceLastMessage: hasSinceLastMessageNs ? span(sinceLastMessageNs) : nil
         )
     }
 }

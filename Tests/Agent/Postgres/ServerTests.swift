@@ -66,6 +66,15 @@ struct ServerTests {
     }
 
     private func born(_ one: TestInstance) async throws -> (Incarnation, SystemIdentifier) {
+        // What somebody puts there between the look and the birth is left alone (R5).
+        #expect(try await one.adapter.attach().directory == .empty)
+        try await one.client.makeDirectory("pgdata")
+        try await one.client.place("pgdata/backup", Array("mine".utf8))
+        let refused = await one.adapter.initialize()
+        guard case .failed(let reason) = refused, reason.contains("not empty any more") else {
+            throw TimedOut(what: "a refusal instead of \(refused)")
+        }
+        #expect(try await one.client.remove("pgdata/backup"))
         let outcome = await timed("initdb") { await one.adapter.initialize() }
         guard case .initialized(let incarnation, let identifier) = outcome else {
             throw TimedOut(what: "\(outcome)")

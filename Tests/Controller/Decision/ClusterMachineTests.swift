@@ -196,6 +196,39 @@ struct ClusterMachineTests {
         #expect(desk.stored?.term == Term(rawValue: 2))
     }
 
+    @Test("candidates that fail one after another are tried more slowly, too (R17)")
+    func failingCandidates() throws {
+        var desk = try Desk.steady(.required)
+        for name in ["b", "c"] { try desk.report(name, receivingFrom: "a") }
+        try desk.reportRelease("a")
+        for term in UInt64(2)...4 {
+            for name in ["b", "c"] { try desk.reportPrepared(name, term: term) }
+            let candidate = try #require(desk.stored?.primary?.text)
+            #expect(desk.stored?.phase == .promoting)
+            desk.log = []
+            try desk.reportRelease(candidate, term: term)
+            // The first two are replaced at once.
+            #expect(desk.log.contains("store preparing") == (term < 4))
+        }
+        #expect(desk.machine.waiting?.kind == .backoff && desk.stored?.term == Term(rawValue: 4))
+        desk.tell(.tick, after: .milliseconds(500))
+        #expect(desk.stored?.term == Term(rawValue: 5))
+    }
+
+    @Test("a timeline that nobody can have come to is not counted on from")
+    func impossibleTimeline() throws {
+        for claimed in [UInt32.max, 1_000_000] {
+            var desk = try Desk.steady(.required)
+            for name in ["b", "c"] { try desk.report(name, receivingFrom: "a") }
+            try desk.report("b", timeline: claimed)
+            try desk.reportRelease("a")
+            try desk.reportPrepared("b", term: 2, timeline: claimed)
+            try desk.reportPrepared("c", term: 2)
+            try desk.reportPrepared("a", term: 2)
+            #expect(desk.stored?.highestTimeline == Timeline(rawValue: 2))
+        }
+    }
+
     @Test("a change of voters whose new voter is gone is overtaken by another (R12)")
     func changeIsOvertaken() throws {
         // Simulator, required seed 369: in 1 + 1 the copy that was to vote was itself replaced.

@@ -122,4 +122,33 @@ struct ValueTests {
         #expect(kept.mayBeReplaced(by: try label(1, 2, 8)))
         #expect(try label(1, 1, nil).mayBeReplaced(by: kept))
     }
+
+    @Test("a full history forgets what came to nothing first, and never the timelines that the data went through")
+    func longHistory() throws {
+        var record = ClusterRecord(forming: try #require(ClusterName("c")), mode: .required)
+        func add(_ number: Int, parent: Int, isConfirmed: Bool) {
+            record.history.append(
+                Primacy(
+                    term: Term(rawValue: UInt64(number)),
+                    primary: nil,
+                    timeline: Timeline(rawValue: UInt32(number)),
+                    parent: Timeline(rawValue: UInt32(parent)),
+                    forkLSN: .zero,
+                    why: "",
+                    isConfirmed: isConfirmed
+                )
+            )
+            record.forgetOldPrimacies()
+        }
+        add(1, parent: 0, isConfirmed: false)
+        add(2, parent: 1, isConfirmed: true)
+        // Promotions that fail, such as on a full disk.
+        for number in 3...500 { add(number, parent: 2, isConfirmed: false) }
+        #expect(record.history.count == ClusterRecord.historyLimit)
+        #expect(record.history.prefix(2).map(\.timeline.rawValue) == [1, 2])
+        #expect(record.history.last?.timeline.rawValue == 500)
+        // Promotions that succeed, each from the one before: the oldest goes.
+        for number in 501...800 { add(number, parent: number - 1, isConfirmed: true) }
+        #expect(record.history.map(\.timeline.rawValue) == Array(601...800))
+    }
 }

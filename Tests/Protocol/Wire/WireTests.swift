@@ -199,6 +199,27 @@ struct WireTests {
         #expect(throws: WireError.self) { try WireCodec.decodeClientFrame(bytes) }
     }
 
+    @Test("lengths of time and texts beyond all reason arrive cut to what can be reckoned with")
+    func extremeReport() throws {
+        var report = try fullReport()
+        for nanoseconds in [Int64.min, .max] {
+            report.statusAge = .nanoseconds(nanoseconds)
+            report.downFor = .nanoseconds(nanoseconds)
+            report.boundFor = .nanoseconds(nanoseconds)
+            report.fault = String(repeating: "x", count: 50_000)
+            let frame = try WireCodec.decodeClientFrame(WireCodec.encode(.agent(.report(report))))
+            guard case .agent(.report(let found)) = frame else { throw WireError("not a report") }
+            #expect(found.fault.count == InstanceReport.textLimit)
+            let century = Duration.seconds(100 * 366 * 86_400)
+            for span in [found.statusAge, found.downFor, found.boundFor] {
+                #expect(span == (nanoseconds < 0 ? .zero - century : century))
+            }
+            let now = MonotonicInstant(nanoseconds: 5)
+            #expect((now - found.statusAge) >= MonotonicInstant(nanoseconds: 0))
+        }
+        #expect(MonotonicInstant(nanoseconds: 5) - .nanoseconds(Int64.min) > MonotonicInstant(nanoseconds: 5))
+    }
+
     @Test("introductions and the command line's questions cross the wire")
     func conversationCrosses() throws {
         let cluster = try #require(ClusterName("main"))
