@@ -45,7 +45,8 @@ extension PostgresAdapter {
         if news.count > 16 { news.removeFirst() }
     }
 
-    /// Segments in use that hold something beyond the end of the lineage on their timeline, in order.
+    /// Segments in use that hold something beyond the end of the lineage on their timeline: the newest timeline's
+    /// first, as it is what was left just now.
     private func divergentSegments(_ lineage: Lineage) async throws(WorkError) -> [WALSegment] {
         let folder = InstanceLayout.inside("pg_wal")
         let entries: [FolderEntry]
@@ -65,7 +66,27 @@ extension PostgresAdapter {
             // One that waits to be used again has the address of its earlier use, or none.
             if segment.isInUse(header: header ?? []) { found.append(segment) }
         }
-        return found
+        var divergent: [WALSegment] = []
+        for timeline in Set(found.map(\.timeline)).sorted(by: >) {
+            let segments = found.filter { $0.timeline == timeline }
+            if try await holdsRecords(segments, lineage) { divergent += segments }
+        }
+        return divergent
+    }
+
+    /// Whether a record follows the fork: the rest of the segment in which a timeline was left is empty, mostly.
+    private func holdsRecords(_ segments: [WALSegment], _ lineage: Lineage) async throws(WorkError) -> Bool {
+        guard let first = segments.first else { return false }
+        let path = "\(configuration.dataFolder)/\(InstanceLayout.inside("pg_wal"))"
+        let result = try await toolResult(
+            "pg_waldump",
+            [
+                "--path=\(path)", "--timeline=\(first.timeline)", "--start=\(first.from(lineage))", "--limit=1",
+            ],
+            timeout: .seconds(30)
+        )
+        // Whatever else it stumbles over is no reason to give something up.
+        return result.isSuccess || !result.outputTail.contains("could not find a valid record")
     }
 
     private func keep(_ segments: [WALSegment], from start: LSN, _ upstream: Upstream) async throws(WorkError) {
@@ -102,7 +123,8 @@ extension PostgresAdapter {
         let text =
             "\(kept.count) segments of WAL from timeline \(first.timeline) at \(start) on, which the history of "
             + "timeline \(upstream.timeline) does not contain\(rest)"
-        try await place("\(unfinished)/about.txt", "\(text)\nTo look at them: \(command)\n")
+        let advice = "Delete this folder when you have looked; the \(Self.keptFolders) newest are kept."
+        try await place("\(unfinished)/about.txt", "\(text)\nTo look at them: \(command)\n\(advice)\n")
         try await launch { (l) throws(LauncherError) in try await l.rename(unfinished, to: folder) }
         tell(.rejoin, "\(text), are kept in \(path); to look at them: \(command)")
         try await dropOldest()

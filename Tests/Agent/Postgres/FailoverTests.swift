@@ -3,8 +3,9 @@ import Foundation
 import InstanceDecision
 import LauncherClient
 import PostgresDriver
-import PostgresInstance
 import Testing
+
+@testable import PostgresInstance
 
 @Suite("Failover of real servers", .serialized)
 struct FailoverTests {
@@ -201,6 +202,9 @@ struct FailoverTests {
         }
         #expect(end.timeline.rawValue == 5)
         #expect(await c.adapter.follow(upstream, peers: [world.first, world.second]) == .following)
+        // Its segment of the fork goes on with nothing: it left the timeline where the history does.
+        try await c.adapter.keepDivergentWAL(upstream)
+        #expect(await c.adapter.keptWAL.isEmpty)
         // As every server that is not to start as primary it carries this, with which it cannot be recovered alone.
         let signal = a.file("pgdata/standby.signal")
         try Data().write(to: URL(fileURLWithPath: signal))
