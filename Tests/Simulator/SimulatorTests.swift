@@ -22,6 +22,13 @@ struct SimulatorTests {
         }
     }
 
+    @Test("an agent whose view of the launcher is out of date comes back to the cluster (D103)")
+    func outdatedView() {
+        let options = SimulationOptions(seed: 99431, durability: .async)
+        let result = simulate(options)
+        #expect(result.violation == nil, "play it again: \(options.command)")
+    }
+
     @Test("the same seed plays the same")
     func sameSeedPlaysTheSame() {
         let options = SimulationOptions(seed: 7, durability: .required, trace: true)

@@ -199,4 +199,30 @@ struct VoterTraces {
             it.heal()
         }
     }
+
+    @Test("voters that lose their data again and again leave no dead end (R12, D104)")
+    func lostAgainAndAgain() {
+        play(Setting(durability: .required)) { it in
+            it.born()
+            it.script.holds = { [a = it.a] order, host in order.name == "govern" && host === a }
+            for count in 2...5 {
+                it.loseVolume(it.b)
+                it.loseVolume(it.c)
+                it.until("\(count) rules are recorded") { $0.record.rules.count == count }
+            }
+            it.loseVolume(it.b)
+            it.loseVolume(it.c)
+            it.until("one that nobody meets takes their place") { it in
+                it.record.rules.count == 2 && it.record.rules.first?.isSingleServer == true
+            }
+            it.kill(it.a)
+            it.never("anybody else is promoted", for: 10) { it in
+                it.b.server?.isPrimary == true || it.c.server?.isPrimary == true
+            }
+            it.revive(it.a)
+            it.script.holds = { _, _ in false }
+            it.until("a serves again") { $0.isOpenPrimary($0.a, since: 2) }
+            it.heal()
+        }
+    }
 }

@@ -10,6 +10,7 @@ extension InstanceMachine {
         }
         self.work = nil
         if case .failed(let reason) = outcome { return failed(work.kind, reason, now) }
+        if case .foundServer = outcome { return foundServer() }
         // Reading a file again mends nothing.
         if work.kind != .inspect && work.kind != .readLineage {
             failures = 0
@@ -66,11 +67,19 @@ extension InstanceMachine {
             add(.stop(.immediate))
             retryLater("could not start the server: \(reason)", now)
         case .cut, .following, .promoted, .rulesApplied, .opened, .checkpointed, .initialized, .cloned, .rewound,
-            .inspected, .lineage:
+            .inspected, .lineage, .foundServer:
             phase = .stopping(.immediate)
             add(.stop(.immediate))
             retryLater("the start ended with an outcome that is not its own", now)
         }
+    }
+
+    /// A server runs that is not known here: what was seen of the launcher is out of date, and every step that needs a
+    /// server that is down would fail for ever (D103).
+    private mutating func foundServer() {
+        explain(.fault, rule: "R5", "a server runs that was taken for down: looking at the instance anew")
+        launcherLost()
+        add(.attach)
     }
 
     private mutating func cutEnded(_ position: WALPosition) {

@@ -69,7 +69,7 @@ extension InstanceAction {
             .applyRules(let id, _), .openClients(let id), .checkpointFirst(let id), .initialize(let id),
             .clone(let id, _, _), .rewind(let id, _), .inspect(let id), .readLineage(let id, _):
             id
-        case .persist, .armLease, .stop, .checkpoint, .cancelWork, .report, .refuse, .askVoters,
+        case .persist, .armLease, .stop, .checkpoint, .cancelWork, .attach, .report, .refuse, .askVoters,
             .answerPeer, .explain:
             nil
         }

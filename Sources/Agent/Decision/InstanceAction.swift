@@ -165,6 +165,8 @@ public enum InstanceAction: Hashable, Sendable {
     case readLineage(ActionID, Timeline)
     /// End that work: no further step of it is done, its tool is stopped, its outcome is ignored.
     case cancelWork(ActionID)
+    /// Give up all that is under way and look at disk and launcher anew: `attached` comes next, orders wait until then.
+    case attach
     case report
     case refuse(OrderRefusal)
     /// Ask those agents; what they say comes back as `peerAnswered`, or never (R10).

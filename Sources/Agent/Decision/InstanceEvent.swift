@@ -55,6 +55,8 @@ public enum Outcome: Hashable, Sendable {
     case inspected(StoppedFacts)
     /// Without a fork if the file is not there, or says nothing.
     case lineage(Lineage)
+    /// A server runs, though the work is for one that is down: nothing was done.
+    case foundServer
     /// Did not work; what and why, in a sentence.
     case failed(String)
 }

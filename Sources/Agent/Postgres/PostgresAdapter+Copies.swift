@@ -10,6 +10,7 @@ extension PostgresAdapter {
     /// Makes a data directory with a new incarnation.
     public func initialize() async -> Outcome {
         await outcome(of: "initialize a data directory") { () throws(WorkError) in
+            if try await serverRuns() { return .foundServer }
             activity = "initializing"
             defer { activity = "" }
             let path = "\(configuration.dataFolder)/\(InstanceLayout.copy)"
@@ -34,6 +35,7 @@ extension PostgresAdapter {
     /// With `keepsWAL`, what was there may have WAL that the recorded history does not contain: it is set aside.
     public func clone(_ upstream: Upstream, keepsWAL: Bool = false) async -> Outcome {
         await outcome(of: "clone \(upstream.primary) at \(upstream.server)") { () throws(WorkError) in
+            if try await serverRuns() { return .foundServer }
             activity = "cloning"
             defer { activity = "" }
             let new = Incarnation(number: .random(in: .min ... .max))

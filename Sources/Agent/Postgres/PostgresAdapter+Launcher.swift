@@ -24,6 +24,8 @@ extension PostgresAdapter {
         mode: UInt32 = 0o600,
         durable: Bool = true
     ) async throws(WorkError) {
+        // What was given up writes nothing any more, not even through the connection that came after it.
+        if Task.isCancelled { throw .cancelled }
         do throws(LauncherError) {
             try await launcher.place(path, Array(text.utf8), mode: mode, durable: durable)
         } catch {
@@ -31,6 +33,13 @@ extension PostgresAdapter {
             if error.code == .timedOut { launcher.disconnect() }
             throw WorkError(error)
         }
+    }
+
+    /// Whether any process of the server is alive, as its parent says.
+    func serverRuns() async throws(WorkError) -> Bool {
+        let status = try await launch { (l) throws(LauncherError) in try await l.status() }
+        if case .down = status.server { return false }
+        return true
     }
 
     /// The text of a file; nil if there is none.
@@ -46,6 +55,7 @@ extension PostgresAdapter {
     }
 
     func removeFile(_ path: String) async throws(WorkError) {
+        if Task.isCancelled { throw .cancelled }
         _ = try await launch { (l) throws(LauncherError) in try await l.remove(path) }
     }
 

@@ -11,6 +11,7 @@ extension PostgresAdapter {
     /// The divergent WAL is copied aside first: `pg_rewind` needs it, and then removes it.
     public func rewind(_ upstream: Upstream) async -> Outcome {
         await outcome(of: "rewind to \(upstream.primary) at \(upstream.server)") { () throws(WorkError) in
+            if try await serverRuns() { return .foundServer }
             activity = "rewinding"
             defer { activity = "" }
             let member = try member()
@@ -30,6 +31,8 @@ extension PostgresAdapter {
     /// Reads the control file of a server that is down.
     public func inspect() async -> Outcome {
         await outcome(of: "read the control file") { () throws(WorkError) in
+            // Of a running server it says what was true at the last checkpoint.
+            if try await serverRuns() { return .foundServer }
             guard let facts = try await controlData(of: InstanceLayout.data).facts else {
                 throw WorkError("pg_controldata does not say what it should")
             }

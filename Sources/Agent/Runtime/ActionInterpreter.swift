@@ -34,6 +34,7 @@ extension AgentShell {
         case .inspect(let id): procedure(id) { await $0.inspect() }
         case .readLineage(let id, let timeline): procedure(id) { await $0.readLineage(timeline) }
         case .cancelWork(let id): await cancel(id)
+        case .attach: startOver(becauseOf: .launcherLost)
         case .report: enqueueReport()
         case .refuse(let refusal): client.send(.refused(refusal))
         case .askVoters(let request, let agents): peers.ask(request, of: agents)

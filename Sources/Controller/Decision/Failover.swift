@@ -188,7 +188,9 @@ extension ClusterMachine {
 
     func neededText(_ rule: Rule) -> String {
         let names = rule.voters.map(\.name.text).joined(separator: ", ")
-        return rule.answersNeeded.map { "\($0) of \(names)" } ?? "no number of voters suffices, it was a single server"
+        if let needed = rule.answersNeeded { return "\(needed) of \(names)" }
+        return "no number of voters suffices"
+            + (rule.voters.isEmpty ? ", it was a single server" : " before a change of voters that was begun has ended")
     }
 
     // MARK: Preparing (R6)

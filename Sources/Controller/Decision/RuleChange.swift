@@ -44,11 +44,27 @@ extension ClusterMachine {
         let policy = VoterPolicy(mode: spec.durability, target: spec.synchronousStandbys)
         guard let next = policy.rule(after: rule, among: views) else { return false }
         // The last place is kept for the fallback to k = 0, whose barrier can always be passed.
-        let rules = record.rules.filter { $0 != next } + [next]
-        guard hasRoom(for: rules) else { return false }
+        var rules = record.rules.filter { $0 != next } + [next]
+        if !hasRoom(for: rules) { rules = [merged(record, report), next] }
         explain(.rules, rule: "R12", changeText(rule, next), evidence: views.map(\.text))
         store { $0.rules = rules }
         return true
+    }
+
+    /// One rule instead of all that are recorded, none of which comes to its end: it is met by nobody (D104).
+    private mutating func merged(_ record: ClusterRecord, _ primary: InstanceReport) -> Rule {
+        let senders = (primary.status?.senders ?? []).map(\.applicationName)
+        let merged = Rule.metByNobody(insteadOf: record.rules) { voter in
+            record.members.contains(voter) || senders.contains(voter.applicationName)
+        }
+        explain(
+            .rules,
+            rule: "R12",
+            "\(record.rules.count) rules are recorded, and none can be brought to its end: until the next one is, nobody "
+                + "but '\(record.primary?.text ?? "none")' itself can go on",
+            evidence: record.rules.map { "rule \($0)" }
+        )
+        return merged
     }
 
     func hasRoom(for rules: [Rule]) -> Bool {
@@ -195,6 +211,17 @@ extension ClusterMachine {
         if let name = record.primary { update(name) { $0.leaseUntil = horizon } }
         store { $0.rules = [rule] }
         return true
+    }
+}
+
+extension Rule {
+    /// A rule that no set of answers meets, so that whoever may be promoted by it may be by all of those (D104).
+    ///
+    /// It names those voters of theirs that may have a sender: the primary ends each that still judges by older names,
+    /// as it does for every recorded rule.
+    static func metByNobody(insteadOf rules: [Rule], naming mayHaveSender: (MemberID) -> Bool) -> Rule {
+        guard let mode = rules.last(where: \.mode.isSynchronous)?.mode else { return .birth(.async) }
+        return Rule(voters: rules.flatMap(\.voters).filter(mayHaveSender), required: 0, mode: mode)
     }
 }
 

@@ -181,6 +181,7 @@ extension World {
         case .inspect(let id): inspect(host, agent, id)
         case .readLineage(let id, let timeline): readLineage(host, agent, id, timeline)
         case .cancelWork(let id): agent.cancelled.append(id)
+        case .attach: attach(host, agent)
         case .report: sendReport(host, agent)
         case .refuse(let refusal):
             script?.refusals.append(refusal)

@@ -28,7 +28,7 @@ extension World {
             host.disk.folder = nil
         }
         later(host, agent, id, 200_000...3_000_000) { world in
-            guard host.server == nil, !agent.cancelled.contains(id) else { return }
+            if host.server != nil { return world.complete(id, .foundServer, host, agent) }
             guard let source = world.source(upstream, for: host), !world.fails(30), !host.disk.isStill else {
                 return world.complete(id, .failed("pg_basebackup could not read the primary"), host, agent)
             }
@@ -59,7 +59,8 @@ extension World {
         until deadline: UInt64
     ) {
         later(host, agent, id, 20_000...100_000) { world in
-            guard host.server == nil, let folder = host.disk.folder, !agent.cancelled.contains(id) else { return }
+            if host.server != nil { return world.complete(id, .foundServer, host, agent) }
+            guard let folder = host.disk.folder else { return }
             guard world.now < deadline else {
                 return world.complete(id, .failed("the primary did not checkpoint in time"), host, agent)
             }
@@ -99,8 +100,9 @@ extension World {
 
     func inspect(_ host: Host, _ agent: AgentProcess, _ id: ActionID) {
         later(host, agent, id, 5000...50_000) { world in
-            guard let folder = host.disk.folder, host.server == nil, !world.fails(10) else {
-                return world.complete(id, .failed("the server is running, or there is no data"), host, agent)
+            if host.server != nil { return world.complete(id, .foundServer, host, agent) }
+            guard let folder = host.disk.folder, !world.fails(10) else {
+                return world.complete(id, .failed("there is no data, or it cannot be read"), host, agent)
             }
             let facts = StoppedFacts(
                 systemIdentifier: folder.systemIdentifier,

@@ -47,6 +47,7 @@ extension SmallWorld {
             hosts[index].wasPrimary = false
             return .rewound
         case .inspect:
+            if hosts[index].server != nil { return .foundServer }
             return .inspected(
                 StoppedFacts(
                     systemIdentifier: SmallWorld.system,

@@ -120,7 +120,7 @@ struct SmallWorld: Hashable {
     }
 
     mutating func perform(_ actions: [InstanceAction], _ index: Int) {
-        var isDown = false
+        var (isDown, attachesAnew) = (false, false)
         for action in actions {
             switch action {
             case .persist(let state):
@@ -139,9 +139,13 @@ struct SmallWorld: Hashable {
                 .rewind, .inspect, .readLineage:
                 hosts[index].work = action
             case .cancelWork(let id): if hosts[index].work?.id == id { hosts[index].work = nil }
+            case .attach:
+                hosts[index].work = nil
+                attachesAnew = true
             case .armLease, .checkpoint, .report, .refuse, .askVoters, .answerPeer, .explain: break
             }
         }
+        if attachesAnew { attach(index) }
         if isDown { give(.serverDown, to: index) }
     }
 

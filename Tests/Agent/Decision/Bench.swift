@@ -121,6 +121,7 @@ extension [InstanceAction] {
             case .inspect: "inspect"
             case .readLineage: "read lineage"
             case .cancelWork: "cancel"
+            case .attach: "attach"
             case .refuse: "refuse"
             case .askVoters: "ask"
             case .answerPeer(let answer, _): answer.lease == nil ? "deny" : "grant"
