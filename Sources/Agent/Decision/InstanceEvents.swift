@@ -74,7 +74,7 @@ extension InstanceMachine {
         // A running server was judged by the agent that started it, and its data did not move since.
         if let copied, isDown || state.copyOf != nil, weakness != .copiesTaken {
             if state.incarnation != nil { setAside() }
-            explain(.fault, rule: "R5", "\(Self.copiedFault); \(Self.copiedMend)", evidence: [copied])
+            explain(.fault, rule: "R5", Self.copiedFault, evidence: [copied])
             return false
         }
         if let vouched = state.copyOf {
@@ -98,10 +98,9 @@ extension InstanceMachine {
         }
     }
 
-    static let copiedFault = "the data were copied or restored: they may lack what this member promised or acknowledged"
-    static let copiedMend =
-        "they are made anew from a primary; if they are this member's newest, remove all but the first line of "
-        + "pgdata/understudy.incarnation and start the agent again"
+    static let copiedFault =
+        "the data were copied or restored, and are made anew from a primary; if they are this member's newest, remove "
+        + "all but the first line of pgdata/understudy.incarnation and start the agent again"
 
     mutating func launcherLost() {
         phase = .unknown
