@@ -22,6 +22,7 @@ struct CodecTests {
         .reply(id: 4, .contents(nil)), .reply(id: 4, .contents([1, 2])), .reply(id: 5, .changed(true)),
         .reply(id: 6, .entries([FolderEntry(name: "x", kind: .symbolicLink, size: 1 << 40)])),
         .reply(id: 7, .entry(nil)), .reply(id: 7, .entry(FolderEntry(name: "x", kind: .file, size: 0))),
+        .reply(id: 7, .entry(FolderEntry(name: "x", kind: .file, size: 0, bornNanoseconds: .max))),
         .reply(id: 8, .space(VolumeSpace(totalBytes: .max, availableBytes: 1))),
         .reply(id: 9, .status(status(.down(nil)))), .reply(id: 9, .status(status(.down(.exited(0))))),
         .reply(id: 9, .status(status(.running(processID: 9)))), .reply(id: 9, .status(status(.ending(.signalled(9))))),

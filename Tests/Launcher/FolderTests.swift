@@ -54,6 +54,32 @@ extension LauncherProcessTests {
             }
         }
 
+        @Test("a file keeps its birth when it is written and renamed, and a copy has one of its own (R5)")
+        func births() async throws {
+            try await withHarness { harness in
+                try await harness.launch()
+                let client = harness.client
+                try await client.place("one", [1])
+                let born = try #require(try await client.inspect("one")?.bornNanoseconds)
+                let file = try FileHandle(forWritingTo: URL(fileURLWithPath: harness.folder + "/one"))
+                try file.write(contentsOf: Data([2]))
+                try file.close()
+                try await client.rename("one", to: "two")
+                #expect(try await client.inspect("two")?.bornNanoseconds == born)
+                try await client.copy("two", to: "three", limit: 10)
+                let copied = try #require(try await client.inspect("three")?.bornNanoseconds)
+                #expect(copied > born)
+                // Not where a link leads.
+                try FileManager.default.createSymbolicLink(
+                    atPath: harness.folder + "/link",
+                    withDestinationPath: "two"
+                )
+                let link = try #require(try await client.inspect("link"))
+                #expect(link.kind == .symbolicLink && link.bornNanoseconds != born)
+                #expect(try await client.inspect("none") == nil)
+            }
+        }
+
         @Test(
             "a path that leaves the data folder is refused",
             arguments: [

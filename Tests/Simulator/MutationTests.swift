@@ -10,7 +10,7 @@ struct MutationTests {
         .oneAnswerLess, .unboundGrant, .oneGrantLess, .forgottenGrant, .names, .selfRestart, .opening, .openingAtBirth,
         .evidenceOfOne, .termOnly, .foreignTaken, .connectedTimeline, .noOwnAnswer, .changeDropped, .answerByName,
         .positionWithoutTimeline, .unknownLag, .judgesOnWaking, .noFailsafe, .blindWrite, .zeroWithoutCheckpoint,
-        .unjudgedFollower, .strayUnseen, .pauseIgnored, .unprovenSender,
+        .unjudgedFollower, .strayUnseen, .pauseIgnored, .unprovenSender, .copiesTaken,
     ]
 
     @Test("what is left out is noticed, and the same faults alone break nothing", arguments: quick)

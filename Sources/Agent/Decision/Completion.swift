@@ -40,6 +40,7 @@ extension InstanceMachine {
                 $0.role = .cloning
                 $0.incarnation = incarnation
                 $0.tainted = false
+                $0.copyOf = nil
                 $0.primaryOfTerm = .none
                 $0.releasedTerm = .none
             }
@@ -175,6 +176,7 @@ extension InstanceMachine {
                 persist {
                     $0.role = .cloning
                     $0.incarnation = nil
+                    $0.copyOf = nil
                 }
             }
         case .cut: retryLater("could not cut the receiver: \(reason)", now)

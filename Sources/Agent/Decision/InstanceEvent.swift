@@ -66,8 +66,16 @@ public enum InstanceEvent: Hashable, Sendable {
     /// The agent starts, or comes back to its launcher after losing it.
     ///
     /// - state: nil if there is no state file, or one that cannot be read.
-    /// - matches: the data directory carries the incarnation that the state file names.
-    case attached(state: InstanceState?, directory: DataDirectory, matches: Bool, server: LauncherView)
+    /// - matches: the data directory carries the incarnation that the state file names, or named when the directory was
+    ///   found to be a copy.
+    /// - copied: why it is a copy of that member's data, or was restored, all the same; nil if nothing shows it.
+    case attached(
+        state: InstanceState?,
+        directory: DataDirectory,
+        matches: Bool,
+        copied: String? = nil,
+        server: LauncherView
+    )
     /// The launcher is gone, and with it every process of the server; orders wait until the next `attached`.
     case launcherLost
     case order(Order)

@@ -6,6 +6,7 @@ extension InstanceMachine {
         _ found: InstanceState?,
         _ directory: DataDirectory,
         _ matches: Bool,
+        _ copied: String?,
         _ server: LauncherView,
         _ now: MonotonicInstant
     ) {
@@ -20,25 +21,20 @@ extension InstanceMachine {
         state = found ?? InstanceState()
         // What was promised in this process's life stands even if the file says less.
         if state.promised.term < promised.term { persist { $0.promised = promised } }
-        if case .present = directory, !matches, state.role != .cloning, state.role != .initializing, !state.tainted {
-            persist {
-                $0.tainted = true
-                $0.incarnation = nil
-            }
-            explain(.fault, rule: "R5", "the data directory is not the one its state file knows: it is a new member")
-        }
+        let isOwn = judgeDirectory(matches, copied, isDown: server == .down)
         if directory == .empty, state.role != .none, state.role != .cloning, state.role != .initializing {
             explain(.fault, rule: "R5", "the data directory is gone: this is a new member")
             persist {
                 $0.role = .none
                 $0.incarnation = nil
                 $0.tainted = false
+                $0.copyOf = nil
             }
         }
         bindAgain(now)
         // A complete copy has its incarnation; without one this is the old data, given up but perhaps not stopped yet.
         // Of a rewind nobody can say how far it came.
-        rejoining = state.role == .cloning && state.incarnation != nil && matches
+        rejoining = state.role == .cloning && state.incarnation != nil && isOwn
         switch server {
         case .down:
             phase = .down
@@ -58,6 +54,53 @@ extension InstanceMachine {
             }
         }
     }
+
+    /// Whether these data are those that the state file speaks of; if not, the member's word and vote are not theirs (R5).
+    ///
+    /// What was promised stays: to refuse more than one must does no harm.
+    private mutating func judgeDirectory(_ matches: Bool, _ copied: String?, isDown: Bool) -> Bool {
+        guard case .present = directory else { return matches }
+        if !matches {
+            if state.role != .cloning, state.role != .initializing, !state.tainted {
+                persist {
+                    $0.tainted = true
+                    $0.incarnation = nil
+                }
+                let text = "the data directory is not the one its state file knows: it is a new member"
+                explain(.fault, rule: "R5", text)
+            }
+            return false
+        }
+        // A running server was judged by the agent that started it, and its data did not move since.
+        if let copied, isDown || state.copyOf != nil, weakness != .copiesTaken {
+            if state.incarnation != nil { setAside() }
+            explain(.fault, rule: "R5", Self.copiedFault, evidence: [copied])
+            return false
+        }
+        if let vouched = state.copyOf {
+            persist {
+                $0.incarnation = vouched
+                $0.tainted = false
+                $0.copyOf = nil
+            }
+            explain(.rejoin, rule: "R5", "the data are vouched for: this is incarnation \(vouched) again")
+        }
+        return true
+    }
+
+    /// Takes the incarnation from data that were copied or restored: what they forgot nobody knows.
+    private mutating func setAside() {
+        persist {
+            // What would not have counted as it was is nothing to go back to.
+            if !$0.tainted, $0.role == .standby || $0.role == .primary { $0.copyOf = $0.incarnation }
+            $0.incarnation = nil
+            if $0.role != .cloning { $0.tainted = true }
+        }
+    }
+
+    static let copiedFault =
+        "the data were copied or restored, and are made anew from a primary; if they are this member's newest, remove "
+        + "all but the first line of pgdata/understudy.incarnation and start the agent again"
 
     mutating func launcherLost() {
         phase = .unknown

@@ -169,8 +169,8 @@ public struct InstanceMachine: Hashable, Sendable {
         if let handledAt, now - handledAt > configuration.timings.reportInterval * 2 { wokeAt = now }
         handledAt = now
         switch event {
-        case .attached(let found, let directory, let matches, let server):
-            attached(found, directory, matches, server, now)
+        case .attached(let found, let directory, let matches, let copied, let server):
+            attached(found, directory, matches, copied, server, now)
         case .launcherLost: launcherLost()
         case .order(let order): take(order, now)
         case .answered(let answer, let sentAt): answered(answer, sentAt, now)

@@ -45,8 +45,8 @@ extension InstanceMachine {
             if phase == .down { start(.standby(.upstream(upstream)), peers: plan.peers) }
         case .none: rebuild(upstream, "there is no data")
         case .initializing, .cloning: rebuild(upstream, "an earlier copy was not finished")
+        case _ where state.tainted: rebuild(upstream, taint)
         case .rewinding: resumeRewind(plan, upstream)
-        case _ where state.tainted: rebuild(upstream, "its data took a timeline without an order")
         case .primary where state.isPrimaryInOffice:
             explain(
                 .fence,
@@ -57,6 +57,12 @@ extension InstanceMachine {
         case .primary: rejoinFormerPrimary(plan, upstream)
         case .standby: rejoinStandby(plan, upstream)
         }
+    }
+
+    /// Why the data here count for nothing.
+    private var taint: String {
+        if state.copyOf != nil { return "its data were copied or restored" }
+        return state.incarnation == nil ? "its data are not this member's" : "its data took a timeline without an order"
     }
 
     /// Goes on after an interrupted rewind.
@@ -187,6 +193,7 @@ extension InstanceMachine {
             persist {
                 $0.role = .cloning
                 $0.incarnation = nil
+                $0.copyOf = nil
             }
         }
         if phase != .down { return stop(.fast) }

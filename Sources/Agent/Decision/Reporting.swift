@@ -24,7 +24,7 @@ extension InstanceMachine {
         report.activity = activity
         report.downFor = phase == .down ? downSince.map { now - $0 } : nil
         report.isReady = isReady
-        report.fault = fault
+        report.fault = fault.isEmpty && state.copyOf != nil ? Self.copiedFault : fault
         report.boundFor = boundFor(now)
         report.leaderless = leaderless(now)
         return report

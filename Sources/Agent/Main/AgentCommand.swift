@@ -28,6 +28,7 @@ struct AgentCommand: AsyncParsableCommand {
               certificates: /etc/understudy/one        # ca.pem, certificate.pem, key.pem
               launcherSocket: /run/understudy/one.sock
               dataFolder: /var/lib/understudy/one      # as given to the launcher
+              volume: disk-0041                        # what the platform calls it; leave out if it gives no name
               postgres:
                 server: 10.0.0.1:5432                  # where the other servers reach this one
                 socketFolder: /run/understudy
@@ -49,6 +50,8 @@ struct AgentCommand: AsyncParsableCommand {
     @Option(help: "Folder with ca.pem, certificate.pem and key.pem.") var certificates: String?
     @Option(help: "Socket of the launcher beside this agent.") var launcherSocket: String?
     @Option(help: "Data folder given to the launcher.") var dataFolder: String?
+    @Option(help: "What the platform calls the volume, so that copies of the data can be told from it.")
+    var volume: String?
     @Option(help: "Where others reach the server, host:port.") var postgresServer: String?
     @Option(help: "Value of listen_addresses; the server's own host if not given.") var postgresListenAddresses: String?
     @Option(help: "Folder of the server's Unix socket.") var postgresSocketFolder: String?
@@ -81,6 +84,7 @@ struct AgentCommand: AsyncParsableCommand {
         let given: [(String, String?)] = [
             ("cluster", cluster), ("instance", instance), ("controllers", controllers), ("listen", listen),
             ("certificates", certificates), ("launcherSocket", launcherSocket), ("dataFolder", dataFolder),
+            ("volume", volume),
             ("postgres.server", postgresServer), ("postgres.listenAddresses", postgresListenAddresses),
             ("postgres.socketFolder", postgresSocketFolder), ("postgres.superuser", postgresSuperuser),
             ("postgres.replicationPasswordFile", postgresReplicationPasswordFile),

@@ -154,7 +154,7 @@ extension PostgresAdapter {
             InstanceLayout.inside(copy, InstanceLayout.accessFile),
             AccessFile.compose(open: false, configuration: configuration)
         )
-        try await place(InstanceLayout.inside(copy, InstanceLayout.incarnationFile), member.incarnation.text + "\n")
+        try await mark(copy, member.incarnation)
         // A copy that is not wanted any more must not take the place of what is there.
         if Task.isCancelled { throw .cancelled }
         try await swapIn()

@@ -40,8 +40,8 @@ extension PostgresAdapter {
         }
     }
 
-    private func tell(_ kind: Explanation.Kind, _ text: String) {
-        news.append(Explanation(kind, rule: "R14", text))
+    func tell(_ kind: Explanation.Kind, rule: String = "R14", _ text: String) {
+        news.append(Explanation(kind, rule: rule, text))
         if news.count > 16 { news.removeFirst() }
     }
 

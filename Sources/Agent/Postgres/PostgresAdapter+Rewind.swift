@@ -132,7 +132,7 @@ extension PostgresAdapter {
         var new = steering
         new.connection = try receiving(from: upstream.server)
         try await write(new)
-        try await place(InstanceLayout.inside(InstanceLayout.incarnationFile), member.incarnation.text + "\n")
+        try await mark(InstanceLayout.data, member.incarnation)
         let data = try await controlData(of: InstanceLayout.data)
         guard data.systemIdentifier == upstream.systemIdentifier else {
             throw WorkError("the rewound directory is of another system")

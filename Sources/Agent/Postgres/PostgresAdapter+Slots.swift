@@ -84,12 +84,13 @@ extension PostgresAdapter {
     }
 
     /// After a start: the upstream may be down or hold no slot of ours yet.
-    func keepUpstreamSlot() {
+    func keepUpstreamSlot(after delay: Duration = .zero) {
         slotTask?.cancel()
         guard let server = UpstreamConnection.server(in: steering.connection), let member = try? member() else {
             return
         }
         slotTask = Task { [weak self] in
+            if delay > .zero { try? await Task.sleep(for: delay) }
             for _ in 0..<60 {
                 guard let self, !Task.isCancelled else { return }
                 if (try? await self.ensureOwnSlot(on: server, of: member, within: .seconds(1))) != nil { return }

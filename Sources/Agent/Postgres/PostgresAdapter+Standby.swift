@@ -66,7 +66,11 @@ extension PostgresAdapter {
                 }
             }
             // Most often its slot is there already: then nothing more is asked of a server that is being promoted.
-            if try await isReceiving(session, within: .milliseconds(500)) { return .following }
+            if try await isReceiving(session, within: .milliseconds(500)) {
+                // A receiver calls itself streaming before it is refused for want of the slot: made sure of, later.
+                keepUpstreamSlot(after: .milliseconds(500))
+                return .following
+            }
             // The startup process asks for a receiver only when replay is not paused (D81).
             try await resumeReplay(session)
             do throws(WorkError) {

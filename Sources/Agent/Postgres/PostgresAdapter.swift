@@ -14,6 +14,8 @@ public struct Attachment: Hashable, Sendable {
     public var directory: DataDirectory
     /// The data directory carries the incarnation that the state file names.
     public var matches: Bool
+    /// Why it is a copy of that member's data, or was restored, all the same (R5); nil if nothing shows it.
+    public var copied: String?
     /// Whether a server runs.
     public var server: LauncherView
 }
@@ -75,6 +77,8 @@ public actor PostgresAdapter {
     /// Folders with WAL that the recorded history does not contain, oldest first.
     public internal(set) var keptWAL: [String] = []
     var news: [Explanation] = []
+    /// What was said last of the mark in the data directory.
+    var toldOfMark = ""
 
     /// Creates an adapter; the launcher's client is connected by its owner.
     public init(configuration: PostgresConfiguration, launcher: LauncherClient) {
@@ -96,9 +100,8 @@ public actor PostgresAdapter {
             let directory = try await readDirectory()
             foundEmpty = directory == .empty
             directoryMajor = try await release(of: InstanceLayout.data)?.major
-            let written = try await readText(InstanceLayout.inside(InstanceLayout.incarnationFile))
-            let found = written.flatMap { Incarnation($0.filter { !$0.isWhitespace }) }
-            incarnation = found
+            let mark = try await readMark(for: state)
+            incarnation = mark.found
             if let text = try await readText(InstanceLayout.inside(InstanceLayout.settingsFile)) {
                 steering = SettingsFile.parse(text) ?? Steering()
             }
@@ -109,7 +112,8 @@ public actor PostgresAdapter {
                 state: state,
                 stateFault: stateFault,
                 directory: directory,
-                matches: found != nil && found == state?.incarnation,
+                matches: mark.matches,
+                copied: mark.copied,
                 server: view
             )
         } catch {

@@ -24,6 +24,8 @@ public struct PostgresConfiguration: Sendable {
     public var accessRules: [String]
     /// How much WAL is kept so that a failed primary can be rewound (`wal_keep_size`).
     public var walKeepSize: String
+    /// What the platform calls the volume, so that its copies can be told from it (R5); nil if it gives no name.
+    public var volume: String?
     /// Whether the launcher refuses to promote, or to start the first primary, without an armed lease.
     public var requiresLease: Bool
 
@@ -43,6 +45,7 @@ public struct PostgresConfiguration: Sendable {
         settings: [String: String] = [:],
         accessRules: [String] = [],
         walKeepSize: String = "256MB",
+        volume: String? = nil,
         requiresLease: Bool = true
     ) {
         self.name = name
@@ -56,6 +59,7 @@ public struct PostgresConfiguration: Sendable {
         self.settings = settings
         self.accessRules = accessRules
         self.walKeepSize = walKeepSize
+        self.volume = volume
         self.requiresLease = requiresLease
     }
 
@@ -68,6 +72,9 @@ public struct PostgresConfiguration: Sendable {
         }
         if "\(socketFolder)/.s.PGSQL.\(server.port)".utf8.count > 107 {
             found.append("socketFolder is too long for a Unix socket: choose a path of at most 85 characters")
+        }
+        if let volume, !DataPlace.isVolumeName(volume) {
+            found.append("volume must be a word of at most 253 visible characters of ASCII")
         }
         if server.port == 0 { found.append("server port must not be 0") }
         if replicationPassword.isEmpty || replicationPassword.contains(where: { $0.isNewline || $0 == "\0" }) {

@@ -23,6 +23,7 @@ enum StateFile {
               "primaryOfTerm": \(state.primaryOfTerm),
               "releasedTerm": \(state.releasedTerm),
               "tainted": \(state.tainted),
+              "copyOf": \(state.copyOf.map { "\"\($0.text)\"" } ?? "null"),
               "rules": "\(RuleText.compose(state.rules))",
               "grantedTerm": \(state.grantedTerm),
               "agents": "\(AddressText.compose(state.agents))"
@@ -39,13 +40,7 @@ enum StateFile {
             throw Unreadable(reason: "its version is \(found), this program knows version \(version)")
         }
         var state = InstanceState()
-        switch fields["incarnation"] {
-        case .null: state.incarnation = nil
-        case .text(let text):
-            guard let incarnation = Incarnation(text) else { throw Unreadable(reason: "its incarnation is garbled") }
-            state.incarnation = incarnation
-        default: throw Unreadable(reason: "it names no incarnation")
-        }
+        state.incarnation = try incarnation("incarnation", fields)
         guard case .text(let role) = fields["role"], let role = DurableRole(rawValue: role) else {
             throw Unreadable(reason: "its role is unknown")
         }
@@ -62,6 +57,7 @@ enum StateFile {
         case .text(let text): state.rules = try RuleText.parse(text)
         default: throw Unreadable(reason: "its rules are garbled")
         }
+        if fields["copyOf"] != nil { state.copyOf = try incarnation("copyOf", fields) }
         if fields["grantedTerm"] != nil { state.grantedTerm = Term(rawValue: try number("grantedTerm", fields)) }
         switch fields["agents"] {
         case nil: break
@@ -69,6 +65,19 @@ enum StateFile {
         default: throw Unreadable(reason: "its addresses of agents are garbled")
         }
         return state
+    }
+
+    private static func incarnation(
+        _ name: String,
+        _ fields: [String: FlatObject.Value]
+    ) throws(Unreadable) -> Incarnation? {
+        switch fields[name] {
+        case .null: return nil
+        case .text(let text):
+            guard let incarnation = Incarnation(text) else { throw Unreadable(reason: "'\(name)' is garbled") }
+            return incarnation
+        default: throw Unreadable(reason: "'\(name)' is missing")
+        }
     }
 
     private static func number(_ name: String, _ fields: [String: FlatObject.Value]) throws(Unreadable) -> UInt64 {

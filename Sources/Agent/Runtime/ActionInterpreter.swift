@@ -110,7 +110,7 @@ extension AgentShell {
         }
     }
 
-    private func tellNews() async {
+    func tellNews() async {
         for explanation in await adapter.takeNews() { logger.decided(explanation) }
         keptWAL = await adapter.keptWAL
     }

@@ -81,7 +81,8 @@ public struct AgentConfiguration: Sendable {
             replicationPassword: password,
             settings: reader.mapping("postgres.settings"),
             accessRules: reader.list("postgres.accessRules"),
-            walKeepSize: reader.text("postgres.walKeepSize") ?? "256MB"
+            walKeepSize: reader.text("postgres.walKeepSize") ?? "256MB",
+            volume: reader.text("volume")
         )
         // What is missing has been said already, in the words of the configuration.
         if !folder.isEmpty, !sockets.isEmpty, server.port > 0, !password.isEmpty {

@@ -19,7 +19,7 @@ extension AgentShell {
                 if !found.stateFault.isEmpty {
                     logger.error("state file", metadata: [LogKey.reason: "\(found.stateFault)"])
                 }
-                keptWAL = await adapter.keptWAL
+                await tellNews()
                 attached = true
                 said = ""
                 apply(
@@ -27,6 +27,7 @@ extension AgentShell {
                         state: found.state,
                         directory: found.directory,
                         matches: found.matches,
+                        copied: found.copied,
                         server: found.server
                     )
                 )

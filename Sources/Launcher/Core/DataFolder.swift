@@ -225,7 +225,10 @@ struct DataFolder {
         do throws(LauncherFailure) {
             let parent = try resolver.openParent(of: path, doing: "look at")
             defer { System.close(parent) }
-            return try entry(path.name, in: parent, path)
+            var found = try entry(path.name, in: parent, path)
+            let born = unsafe CPlatform_birth(parent, path.name)
+            if born > 0 { found?.bornNanoseconds = born }
+            return found
         } catch  where error.kind == .absent {
             return nil
         }

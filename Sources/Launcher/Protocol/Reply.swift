@@ -132,6 +132,7 @@ extension ByteWriter {
         put(entry.name)
         put(entry.kind.rawValue)
         put(number: entry.size)
+        put(optional: entry.bornNanoseconds) { $0.put(number: $1) }
     }
 
     fileprivate mutating func put(_ end: ProcessEnd) {
@@ -218,7 +219,12 @@ extension ByteReader {
     }
 
     fileprivate mutating func entry() throws(MalformedMessage) -> FolderEntry {
-        FolderEntry(name: try text(), kind: try value(), size: try number())
+        FolderEntry(
+            name: try text(),
+            kind: try value(),
+            size: try number(),
+            bornNanoseconds: try optional { (inner) throws(MalformedMessage) in try inner.number() }
+        )
     }
 
     fileprivate mutating func processEnd() throws(MalformedMessage) -> ProcessEnd {

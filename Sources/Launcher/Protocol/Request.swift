@@ -1,5 +1,5 @@
 /// Version of the messages between agent and launcher.
-public let launcherProtocolVersion: UInt32 = 1
+public let launcherProtocolVersion: UInt32 = 2
 
 /// An order of the agent; paths are relative to the data folder.
 public enum LauncherRequest: Hashable, Sendable {

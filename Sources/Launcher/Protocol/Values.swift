@@ -143,12 +143,17 @@ public struct FolderEntry: Hashable, Sendable {
     public var kind: EntryKind
     /// Its size in bytes.
     public var size: UInt64
+    /// When it was made, in nanoseconds since 1970, as the file system says; `nil` where it does not, and in lists.
+    ///
+    /// Nothing can set it: a copy, however made, has a time of its own, while a rename or a write leaves it as it is.
+    public var bornNanoseconds: UInt64?
 
     /// Creates an entry.
-    public init(name: String, kind: EntryKind, size: UInt64) {
+    public init(name: String, kind: EntryKind, size: UInt64, bornNanoseconds: UInt64? = nil) {
         self.name = name
         self.kind = kind
         self.size = size
+        self.bornNanoseconds = bornNanoseconds
     }
 }
 

@@ -25,8 +25,11 @@ public struct InstanceState: Hashable, Sendable, Codable {
     public var primaryOfTerm: Term
     /// Last term given up for good (R4).
     public var releasedTerm: Term
-    /// The directory took a timeline without an order: it is rebuilt, never rewound or promoted (R14).
+    /// The directory took a timeline without an order, or is not this member's: it is rebuilt, never rewound or
+    /// promoted (R5, R14).
     public var tainted: Bool
+    /// The incarnation that the directory was a copy of when it was found to be one, or to have been restored (R5).
+    public var copyOf: Incarnation?
     /// The record's rules as last told in `primaryOfTerm`: what extends its lease without a leader (R10).
     public var rules: [Rule]
     /// Highest term for which it extended another instance's lease: what its next agent is still bound by (R10).
@@ -42,6 +45,7 @@ public struct InstanceState: Hashable, Sendable, Codable {
         primaryOfTerm = .none
         releasedTerm = .none
         tainted = false
+        copyOf = nil
         rules = []
         grantedTerm = .none
         agents = []

@@ -36,6 +36,8 @@ package enum Weakness: String, Hashable, Sendable, CaseIterable {
     case termOnly
     /// A directory that is not this cluster's counts as none (R5).
     case foreignTaken
+    /// Data that were copied or restored keep their member's word and vote (R5, D102).
+    case copiesTaken
     /// The recorded primary's own answer is one like any other (R7).
     case noOwnAnswer
     /// A promotion drops all recorded rules but the newest (R7, D20).

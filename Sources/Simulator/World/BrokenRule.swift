@@ -27,6 +27,8 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
     case nameOnly = "R5-incarnation"
     /// A directory that is not this cluster's counts as none.
     case foreignTaken = "R5-foreign"
+    /// Data that were copied or restored keep their member's word and vote (D102).
+    case copiesTaken = "R5-volume"
     /// `prepare` is answered without cutting the receiver.
     case revocation = "R6"
     /// The position is on the timeline that the receiver connected to.
@@ -110,6 +112,7 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .staleOrders: "late orders get the stamp that would be accepted"
         case .termOnly: "orders are compared by their term only, not by the record's version"
         case .foreignTaken: "a directory that is not this cluster's counts as none"
+        case .copiesTaken: "data that were copied or restored keep their member's word and vote (D102)"
         case .noOwnAnswer: "the recorded primary's own answer is one like any other"
         case .changeDropped: "a promotion drops all recorded rules but the newest (D20)"
         case .unknownLag: "without any word of the old primary its limit counts as kept (D12)"
@@ -182,6 +185,7 @@ public enum BrokenRule: String, Sendable, Hashable, CaseIterable {
         case .openingAtBirth: .openingAtBirth
         case .termOnly: .termOnly
         case .foreignTaken: .foreignTaken
+        case .copiesTaken: .copiesTaken
         case .noOwnAnswer: .noOwnAnswer
         case .changeDropped: .changeDropped
         case .unknownLag: .unknownLag
@@ -233,6 +237,12 @@ extension BrokenRule {
         case .termOnly:
             Focus(faults: [], durability: .preferred, instances: 2, seconds: 80, steps: SteeredRun.lateOrder)
         case .foreignTaken: Focus(faults: [.foreignDirectory, .hostKilled])
+        case .copiesTaken:
+            Focus(
+                faults: [.hostKilled, .serversSevered, .hostKilled, .postmasterKilled],
+                instances: 2,
+                spacing: Time.milliseconds(300)...Time.milliseconds(1500)
+            )
         case .noOwnAnswer: Focus(faults: [], steps: SteeredRun.lostForGood)
         case .changeDropped: Focus(faults: [], steps: SteeredRun.connectedAndStarved)
         case .unknownLag:

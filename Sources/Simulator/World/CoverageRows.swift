@@ -164,7 +164,8 @@ extension Coverage {
     ]
 
     /// Every fault there is.
-    public static let expectedFaults: [String] = Fault.allCases.map(\.rawValue) + ["storeAnswerLost", "recordRestored"]
+    public static let expectedFaults: [String] =
+        Fault.allCases.map(\.rawValue) + ["storeAnswerLost", "recordRestored", "snapshotRestored"]
 
     /// Rows that were never taken.
     public var rowsMissing: [String] { Self.expectedRows.filter { rows[$0] == nil } }

@@ -153,8 +153,8 @@ extension World {
 
     private func isIntact(_ host: Host) -> Bool {
         if breaks(.deletedFirst) { return host.disk.state?.role == .standby }
-        guard let folder = host.disk.folder, let state = host.disk.state, !folder.isDamaged, !state.tainted,
-            host.server?.isUnordered != true
+        guard let folder = host.disk.folder, let state = host.disk.state, !folder.isDamaged, !folder.isCopy,
+            !state.tainted, host.server?.isUnordered != true
         else { return false }
         if breaks(.earlyDiscard), state.role == .cloning { return true }
         return (state.role == .standby || state.role == .primary) && state.incarnation == folder.incarnation

@@ -35,11 +35,21 @@ extension World {
         let folder = host.disk.folder
         var directory: DataDirectory = folder.map { .present($0.systemIdentifier) } ?? .empty
         if host.disk.isForeign { directory = .foreign(reason: "it is not a data directory") }
-        let matches = folder != nil && folder?.incarnation == host.disk.state?.incarnation
+        let known = host.disk.state.flatMap { $0.incarnation ?? $0.copyOf }
+        let matches = folder != nil && folder?.incarnation == known
+        let copied = matches && folder?.isCopy == true ? "their control file was born when the disk was put back" : nil
         var view = LauncherView.down
         if host.server != nil { view = .running(lease: host.leaseEnd.map { $0 - local(host) }) }
         give(
-            .event(.attached(state: host.disk.state, directory: directory, matches: matches, server: view)),
+            .event(
+                .attached(
+                    state: host.disk.state,
+                    directory: directory,
+                    matches: matches,
+                    copied: copied,
+                    server: view
+                )
+            ),
             host,
             agent
         )

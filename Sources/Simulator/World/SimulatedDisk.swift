@@ -34,6 +34,8 @@ final class DataFolder {
     var highestHistoryFile: UInt32 = 0
     /// A rewind was begun and is not done: no server starts from this.
     var isDamaged = false
+    /// Copied or restored since it was marked: its control file was born another time.
+    var isCopy = false
     var shutDownCleanly = false
     /// Last ran outside recovery.
     var wasPrimary = false
@@ -83,6 +85,22 @@ final class DataFolder {
         copy.names = names
         copy.gateIsOpen = gateIsOpen
         copy.wasPrimary = wasPrimary
+        return copy
+    }
+
+    /// A restored backup of what is safe here.
+    func snapshot() -> DataFolder {
+        let copy = copy()
+        copy.loseUnflushed()
+        copy.isCopy = true
+        copy.standbySignal = standbySignal
+        copy.upstream = upstream
+        copy.connectedTimeline = connectedTimeline
+        copy.writes = writes
+        copy.commentedTimeline = commentedTimeline
+        copy.highestHistoryFile = highestHistoryFile
+        copy.shutDownCleanly = shutDownCleanly
+        copy.isCheckpointed = isCheckpointed
         return copy
     }
 }

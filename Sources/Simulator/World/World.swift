@@ -111,6 +111,7 @@ final class World {
         scheduleSteering()
         scheduleOperator()
         scheduleRecordLoss()
+        scheduleSnapshots()
         watchHealth()
         after(plan.safetySpan) { $0.heal() }
         while violation == nil, !isDone, let (moment, step) = queue.removeFirst() {

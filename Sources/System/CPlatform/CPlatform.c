@@ -185,6 +185,14 @@ int CPlatform_space(int descriptor, uint64_t *total, uint64_t *available) {
     return 0;
 }
 
+uint64_t CPlatform_birth(int folder, const char *name) {
+    struct statx found;
+    memset(&found, 0, sizeof found);
+    if (statx(folder, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BTIME, &found) != 0) return 0;
+    if (!(found.stx_mask & STATX_BTIME) || found.stx_btime.tv_sec <= 0) return 0;
+    return (uint64_t)found.stx_btime.tv_sec * 1000000000u + found.stx_btime.tv_nsec;
+}
+
 int CPlatform_try_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
 
 char **CPlatform_environment(void) {

@@ -2,6 +2,7 @@ import ClusterModel
 import Foundation
 import InstanceDecision
 import LauncherClient
+import LauncherProtocol
 import PostgresDriver
 import Testing
 
@@ -75,6 +76,7 @@ struct FailoverTests {
             guard case .cloned(let new, let same) = copy else { throw TimedOut(what: "\(copy)") }
             #expect(same == identifier)
             members.append(one.member(new))
+            #expect(try await isMarked(one))
             #expect(
                 await one.adapter.start(.standby(.upstream(a.upstream(identifier, 1))), peers: [a.member(incarnation)])
                     == .started
@@ -106,6 +108,13 @@ struct FailoverTests {
             second: members[0],
             third: members[1]
         )
+    }
+
+    /// Its data say when their control file was born (R5).
+    private func isMarked(_ one: TestInstance) async throws -> Bool {
+        let born = try #require(try await one.client.inspect("pgdata/global/pg_control")?.bornNanoseconds)
+        let mark = try String(contentsOfFile: one.file("pgdata/understudy.incarnation"), encoding: .utf8)
+        return mark.contains("control-file-born \(born)\n")
     }
 
     private func cutAndPromote(_ world: World) async throws {
@@ -211,8 +220,12 @@ struct FailoverTests {
         if geteuid() == 0 { try TestInstance.run("/bin/chown", ["postgres:postgres", signal]) }
         // Waits for the checkpoint that it needs, here begun at the same time.
         async let checkpoint = b.adapter.checkpoint()
+        let born = try await a.client.inspect("pgdata/global/pg_control")?.bornNanoseconds
         let rewound = await timed("rewinding a crashed primary") { await a.adapter.rewind(upstream) }
         #expect(rewound == .rewound)
+        // Written in place: the data are no copy after it (R5).
+        #expect(try await a.client.inspect("pgdata/global/pg_control")?.bornNanoseconds == born)
+        #expect(try await isMarked(a))
         try await keptWAL(a, from: lineage.forks[0])
         #expect(await checkpoint == nil)
         #expect(

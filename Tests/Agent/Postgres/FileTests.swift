@@ -16,6 +16,7 @@ struct FileTests {
         state.primaryOfTerm = Term(rawValue: 4)
         state.releasedTerm = Term(rawValue: 3)
         state.tainted = true
+        state.copyOf = Incarnation(number: 0xCAFE)
         #expect(try StateFile.parse(StateFile.compose(state)) == state)
         state.grantedTerm = Term(rawValue: 4)
         state.agents = try [("one", "10.0.0.1"), ("two", "::1"), ("three", "b.example.org")].map { name, host in
@@ -42,6 +43,18 @@ struct FileTests {
         #expect(try StateFile.parse(earlier) == InstanceState())
         for garbled in ["one", "one=x", "one=:1", "=x:1", "one=x:99999", "one=x:1 two"] {
             let file = text.replacing("\"agents\": \"\"", with: "\"agents\": \"\(garbled)\"")
+            #expect(throws: StateFile.Unreadable.self, "\(garbled)") { try StateFile.parse(file) }
+        }
+    }
+
+    @Test("a state file of an earlier version was never a copy; whose copy one is must be readable (R5)")
+    func stateWithoutCopy() throws {
+        let text = StateFile.compose(InstanceState())
+        let earlier = text.replacing("  \"copyOf\": null,\n", with: "")
+        #expect(earlier.count < text.count)
+        #expect(try StateFile.parse(earlier) == InstanceState())
+        for garbled in ["\"x\"", "1", "true"] {
+            let file = text.replacing("\"copyOf\": null", with: "\"copyOf\": \(garbled)")
             #expect(throws: StateFile.Unreadable.self, "\(garbled)") { try StateFile.parse(file) }
         }
     }

@@ -82,6 +82,9 @@ int CPlatform_execute(const char *program, char *const arguments[], char *const 
 /* Size and free bytes of the volume of an open file. */
 int CPlatform_space(int descriptor, uint64_t *total, uint64_t *available);
 
+/* When a name in a folder was made, in nanoseconds since 1970; 0 where that is not known. Follows no symbolic link. */
+uint64_t CPlatform_birth(int folder, const char *name);
+
 /* Takes a file's lock without waiting. */
 int CPlatform_try_lock(int descriptor);
 
