@@ -105,7 +105,8 @@ package struct StatusReport: Sendable {
         if let waiting = view.waiting { lines.append("Waiting: \(waiting)") }
         lines += view.warnings.map { "Warning: \($0)" }
         if let suspect = view.suspect {
-            lines.append("Suspect: \(suspect); \(folder.command("up")) starts an agent that does not run")
+            let mend = suspect.rule == "R9" ? "; \(folder.command("up")) starts an agent that does not run" : ""
+            lines.append("Suspect: \(suspect)\(mend)")
         }
         lines += [""] + table(view).lines
         let kept = view.instances.flatMap(\.keptWAL)

@@ -5,12 +5,44 @@ extension ClusterMachine {
     public func view(at now: MonotonicInstant) -> ClusterView? {
         guard let record else { return nil }
         var view = ClusterView(record: record, durability: spec.durability)
-        view.waiting = waiting
+        view.waiting = waiting ?? hardship(record, now)
         view.warnings = record.newestRule.mode.isSynchronous ? weakened : []
-        view.suspect = suspicion
+        view.suspect = suspicion ?? doubt(record, now)
         view.lastFailover = lastFailover
         view.instances = seen.map { instanceView($0, record, now) }
         return view
+    }
+
+    /// What clients of a primary in office feel at this moment, before anything is decided about it.
+    private func hardship(_ record: ClusterRecord, _ now: MonotonicInstant) -> Explanation? {
+        guard record.phase == .steady, let name = record.primary, let one = observation(name), isFresh(one, now),
+            let report = one.report, report.server == .primary, report.state.isPrimaryInOffice
+        else { return nil }
+        let rule = record.newestRule
+        let streaming = (report.status?.senders ?? []).filter { $0.usesOwnSlot && $0.state == "streaming" }
+            .map(\.applicationName)
+        let count = rule.voters.filter { streaming.contains($0.applicationName) }.count
+        let voters = "\(rule.required) of \(rule.voters.map(\.name.text).joined(separator: ", "))"
+        let isShort = rule.mode.isSynchronous && count < rule.required
+        if !report.opened {
+            let condition = isShort ? " when \(voters) have its WAL; \(count) receive it" : " in a moment"
+            return Explanation(.waiting, rule: "R23", "'\(name)' is primary and admits clients\(condition)")
+        }
+        guard isShort else { return nil }
+        return Explanation(.waiting, rule: "R12", "commits wait: \(voters) must stream, \(count) do")
+    }
+
+    /// A primary that looks well from outside and begins not to be (R22).
+    private func doubt(_ record: ClusterRecord, _ now: MonotonicInstant) -> Explanation? {
+        guard record.phase == .steady, let one = record.primary.flatMap(observation), isFresh(one, now),
+            let report = one.report, let found = silence(of: one, report, now), found.duration >= .seconds(1)
+        else { return nil }
+        return Explanation(
+            .evidence,
+            rule: "R22",
+            "'\(one.spec.name)' \(found.what), for \(found.duration.wholeMilliseconds / 1000) s; after "
+                + "\(spec.timings.hangTimeout.wholeMilliseconds / 1000) s (hangTimeout) it is replaced, if others can"
+        )
     }
 
     private func instanceView(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> ClusterView.Instance {

@@ -39,6 +39,43 @@ struct SuspicionTests {
     }
 }
 
+@Suite("What clients of a primary feel, said at once")
+struct HardshipTests {
+    private func words(_ desk: Desk) -> String { desk.machine.view(at: desk.now)?.waiting?.text ?? "" }
+
+    @Test("a primary that has not admitted clients says whom it waits for (R23)")
+    func shut() throws {
+        var desk = try Desk.steady(.required)
+        try desk.reportPrimary("a", streamingTo: []) { $0.opened = false }
+        #expect(words(desk) == "'a' is primary and admits clients when 1 of b, c have its WAL; 0 receive it")
+        try desk.reportPrimary("a", streamingTo: ["b"]) { $0.opened = false }
+        #expect(words(desk) == "'a' is primary and admits clients in a moment")
+        try desk.reportPrimary("a", streamingTo: ["b"])
+        #expect(words(desk).isEmpty)
+    }
+
+    @Test("commits that wait are said before anybody is given up (R12)")
+    func shortage() throws {
+        for (mode, isSaid) in [(Durability.required, true), (.preferred, true), (.async, false)] {
+            var desk = try Desk.steady(mode)
+            try desk.reportPrimary("a", streamingTo: [])
+            #expect(words(desk) == (isSaid ? "commits wait: 1 of b, c must stream, 0 do" : ""))
+        }
+    }
+
+    @Test("a primary that takes no new connections is suspect at once, and replaced later (R22)")
+    func mute() throws {
+        var desk = try Desk.steady(.required)
+        for _ in 0..<5 {
+            for name in ["b", "c"] { try desk.report(name, receivingFrom: "a", after: .milliseconds(200)) }
+            try desk.reportPrimary("a", streamingTo: ["b", "c"]) { $0.isReady = 2 }
+        }
+        let suspect = try #require(desk.machine.view(at: desk.now)?.suspect)
+        #expect(suspect.rule == "R22" && suspect.text.contains("takes no new connections, for 1 s; after 10 s"))
+        #expect(desk.stored?.phase == .steady)
+    }
+}
+
 @Suite("Lag in time (R22)")
 struct LagTests {
     private func lag(_ desk: Desk, of name: String) throws -> Int64? {
