@@ -30,28 +30,28 @@ extension World {
     }
 
     /// Tells a machine what launcher and disk hold.
+    ///
+    /// What was begun before is on disk when it is read; the launcher may have been asked before that.
     func attach(_ host: Host, _ agent: AgentProcess) {
         agent.launcherNumber = host.launcherNumber
+        var view = LauncherView.down
+        if host.server != nil { view = .running(lease: host.leaseEnd.map { $0 - local(host) }) }
+        give(.attached(view), host, agent)
+    }
+
+    private func attached(_ view: LauncherView, _ host: Host) -> InstanceEvent {
         let folder = host.disk.folder
         var directory: DataDirectory = folder.map { .present($0.systemIdentifier) } ?? .empty
         if host.disk.isForeign { directory = .foreign(reason: "it is not a data directory") }
         let known = host.disk.state.flatMap { $0.incarnation ?? $0.copyOf }
         let matches = folder != nil && folder?.incarnation == known
         let copied = matches && folder?.isCopy == true ? "their control file was born when the disk was put back" : nil
-        var view = LauncherView.down
-        if host.server != nil { view = .running(lease: host.leaseEnd.map { $0 - local(host) }) }
-        give(
-            .event(
-                .attached(
-                    state: host.disk.state,
-                    directory: directory,
-                    matches: matches,
-                    copied: copied,
-                    server: view
-                )
-            ),
-            host,
-            agent
+        return .attached(
+            state: host.disk.state,
+            directory: directory,
+            matches: matches,
+            copied: copied,
+            server: view
         )
     }
 
@@ -75,6 +75,7 @@ extension World {
             case .report: sendReport(host, agent)
             case .serverDown(let starts): if starts == host.starts { decide(.serverDown, host, agent) }
             case .event(let event): decide(event, host, agent)
+            case .attached(let view): decide(attached(view, host), host, agent)
             }
         }
     }

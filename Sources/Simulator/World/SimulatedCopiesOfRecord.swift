@@ -28,7 +28,7 @@ extension World {
     /// What no agent has a copy of is lost for good, and no cluster goes on by itself from that.
     private func restoreRecord(_ old: ClusterRecord?) {
         guard !isHealing, let record = store.record, record.phase == .steady || record.phase == .preparing,
-            hosts.allSatisfy({ isEnough($0.disk.copy, record) }),
+            hosts.allSatisfy({ isEnough($0.disk, record) }),
             // What a primary showed before is explained by the record that it opened under.
             hosts.contains(where: { $0.server.map { $0.isPrimary && $0.gateIsOpen } ?? false })
         else { return }
@@ -41,11 +41,13 @@ extension World {
         soon(10_000...1_000_000) { $0.startController() }
     }
 
-    /// Members may have accepted more than their copies show, as long as nobody became primary or joined by it.
-    private func isEnough(_ copy: ClusterRecord?, _ record: ClusterRecord) -> Bool {
-        guard let copy else { return false }
-        return copy.version == record.version
-            || copy.primaryMember == record.primaryMember && copy.members == record.members
-                && copy.history.last?.timeline == record.history.last?.timeline
+    /// Members may have accepted more than their copies show, as long as nobody became primary, joined or lost its word.
+    private func isEnough(_ disk: Disk, _ record: ClusterRecord) -> Bool {
+        guard let copy = disk.copy else { return false }
+        if copy.version == record.version { return true }
+        guard let incarnation = disk.state?.incarnation else { return false }
+        return copy.primaryMember == record.primaryMember && copy.members == record.members
+            && copy.members.contains { $0.incarnation == incarnation }
+            && copy.history.last?.timeline == record.history.last?.timeline
     }
 }

@@ -134,6 +134,8 @@ struct HostClock {
 /// What waits in an agent's one queue.
 enum AgentInput {
     case event(InstanceEvent)
+    /// With what the launcher said; state file and data are read when it comes to it.
+    case attached(LauncherView)
     /// Word of a server's end, with the number of starts asked for until then: once overtaken by a start it
     /// would be taken for the end of the new server.
     case serverDown(starts: Int)
