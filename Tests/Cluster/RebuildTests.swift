@@ -37,7 +37,7 @@ struct RebuildTests {
         try await TestCluster.with(["--durability", "required"]) { cluster in
             let standby = try await cluster.standby()
             let before = try await cluster.view()
-            try FileManager.default.removeItem(atPath: "\(cluster.folder.path)/\(standby)/volume/pgdata")
+            try await loseData(of: standby, cluster)
             try await cluster.wait("the standby is a new member", within: .seconds(120)) { view in
                 let found = Self.incarnation(of: standby, view)
                 return found != nil && found != Self.incarnation(of: standby, before)
@@ -60,12 +60,22 @@ struct RebuildTests {
             try await writers.goOn(cluster)
             let before = try await cluster.view()
             let primary = try await cluster.primary()
-            try FileManager.default.removeItem(atPath: "\(cluster.folder.path)/\(primary)/volume/pgdata")
+            try await loseData(of: primary, cluster)
             let after = try await cluster.healed(after: before.term)
             #expect(after.primary != primary)
             #expect(Self.incarnation(of: primary, after) != Self.incarnation(of: primary, before))
             try await writers.goOn(cluster)
             #expect(try await writers.lost() == [])
+        }
+    }
+
+    /// Takes the directory away at once, and then what is in it: its server may still write there.
+    private func loseData(of name: InstanceName, _ cluster: TestCluster) async throws {
+        let volume = "\(cluster.folder.path)/\(name)/volume"
+        try FileManager.default.moveItem(atPath: volume + "/pgdata", toPath: volume + "/lost")
+        try await cluster.eventually("the data are gone", within: .seconds(10)) {
+            try? FileManager.default.removeItem(atPath: volume + "/lost")
+            return !FileManager.default.fileExists(atPath: volume + "/lost")
         }
     }
 
