@@ -54,6 +54,26 @@ struct ReadingTraces {
         }
     }
 
+    @Test("a former primary that waits to be rewound keeps its word until its data change (D105)")
+    func waitsToBeRewound() {
+        play(Setting(durability: .required), bites: [.weak(.earlyRewinding, nil)]) { it in
+            it.born()
+            it.sever(it.a, it.b)
+            it.sever(it.a, it.c)
+            it.crash(it.a)
+            it.until("its successor serves") { it in it.leader !== it.a && it.leader.map(it.isOpen) ?? false }
+            it.until("a is to be rewound") { $0.wasExplained("to be rewound") }
+            it.expect("a is a voter", it.voters.contains("a"))
+            let dead = it.leader === it.c ? it.c : it.b
+            it.kill(dead)
+            it.joinAll()
+            it.until("the two that are left serve") { it in
+                it.leader.map { $0 !== dead && it.isOpen($0) } ?? false
+            }
+            it.heal()
+        }
+    }
+
     @Test("a timeline taken by hand outranks nobody (D8)")
     func takenByHand() {
         play(Setting(durability: .required), seeds: 1...4) { it in

@@ -83,6 +83,9 @@ extension InstanceMachine {
         lastID += 1
         let id = ActionID(rawValue: lastID)
         phase = .starting(id)
+        // It is judged once more, when all of its WAL is replayed.
+        divergence = nil
+        readyToRewind = nil
         endedFast = false
         downSince = nil
         add(.start(id, launch, peers: peers))

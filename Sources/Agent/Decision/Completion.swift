@@ -9,10 +9,13 @@ extension InstanceMachine {
             return explain(.refused, "the outcome of action \(id) is ignored: it is not awaited any more")
         }
         self.work = nil
-        if case .failed(let reason) = outcome { return failed(work.kind, reason, now) }
-        if case .foundServer = outcome { return foundServer() }
-        // Reading a file again mends nothing.
-        if work.kind != .inspect && work.kind != .readLineage {
+        switch outcome {
+        case .failed(let reason): return failed(work.kind, reason, now)
+        case .sourceLost(let reason): return retryLater("could not rewind: \(reason)", now)
+        case .foundServer: return foundServer()
+        default: break
+        }
+        if work.kind.mends {
             failures = 0
             fault = ""
         }
@@ -36,6 +39,7 @@ extension InstanceMachine {
             rejoining = true
             discarding = false
             lineage = nil
+            forgetRewind()
             persist {
                 $0.role = .cloning
                 $0.incarnation = incarnation
@@ -45,9 +49,11 @@ extension InstanceMachine {
                 $0.releasedTerm = .none
             }
             explain(.rejoin, rule: "R14", "the copy is complete; this is incarnation \(incarnation)")
+        case (.makeReadyToRewind(let upstream), .readyToRewind): readyToRewind = upstream
         case (.rewind, .rewound):
             rejoining = true
             lineage = nil
+            forgetRewind()
             explain(.rejoin, rule: "R14", "rewound to the recorded history")
         case (.inspect, .inspected(let facts)): stopped = facts
         case (.readLineage, .lineage(let found)): lineage = found
@@ -67,8 +73,8 @@ extension InstanceMachine {
             phase = .stopping(.immediate)
             add(.stop(.immediate))
             retryLater("could not start the server: \(reason)", now)
-        case .cut, .following, .promoted, .rulesApplied, .opened, .checkpointed, .initialized, .cloned, .rewound,
-            .inspected, .lineage, .foundServer:
+        case .cut, .following, .promoted, .rulesApplied, .opened, .checkpointed, .initialized, .cloned, .readyToRewind,
+            .rewound, .sourceLost, .inspected, .lineage, .foundServer:
             phase = .stopping(.immediate)
             add(.stop(.immediate))
             retryLater("the start ended with an outcome that is not its own", now)
@@ -157,6 +163,13 @@ extension InstanceMachine {
         explain(.birth, rule: "R24", "the first data directory is made: system identifier \(number)")
     }
 
+    /// Whoever must be rewound waits for it (R14).
+    mutating func checkpointFailed(_ reason: String, _ now: MonotonicInstant) {
+        guard phase == .up, state.isPrimaryInOffice else { return }
+        explain(.fault, rule: "R14", "the checkpoint that others rewind from failed: \(reason); next try in 1 s")
+        checkpointDue = now + .seconds(1)
+    }
+
     mutating func takeCheckpoint() {
         checkpointDue = nil
         add(.checkpoint)
@@ -171,14 +184,17 @@ extension InstanceMachine {
             stop(.immediate)
         case .rewind:
             retryLater("could not rewind: \(reason)", now)
+            rewindFailures += 1
             // Twice is enough: WAL that is gone does not come back.
-            if failures >= 2, state.role == .rewinding {
+            if rewindFailures >= Self.rewindAttempts, state.role == .rewinding {
                 persist {
                     $0.role = .cloning
                     $0.incarnation = nil
                     $0.copyOf = nil
                 }
             }
+        // Nothing here was changed: it keeps what it holds, and its word (D105).
+        case .makeReadyToRewind: retryLater("could not rewind yet: \(reason)", now)
         case .cut: retryLater("could not cut the receiver: \(reason)", now)
         case .follow: retryLater("could not follow: \(reason)", now)
         case .applyRules: retryLater("could not put the names in force: \(reason)", now)

@@ -67,7 +67,8 @@ extension InstanceAction {
         switch self {
         case .start(let id, _, _), .cutReceiver(let id, _), .follow(let id, _, _), .promote(let id, _),
             .applyRules(let id, _), .openClients(let id), .checkpointFirst(let id), .initialize(let id),
-            .clone(let id, _, _), .rewind(let id, _), .inspect(let id), .readLineage(let id, _):
+            .clone(let id, _, _), .makeReadyToRewind(let id, _), .rewind(let id, _), .inspect(let id),
+            .readLineage(let id, _):
             id
         case .persist, .armLease, .stop, .checkpoint, .cancelWork, .attach, .report, .refuse, .askVoters,
             .answerPeer, .explain:

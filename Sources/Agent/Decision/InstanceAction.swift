@@ -157,7 +157,10 @@ public enum InstanceAction: Hashable, Sendable {
     ///
     /// `keepsWAL`: what the present directory has beyond the recorded history is set aside before.
     case clone(ActionID, Upstream, keepsWAL: Bool)
-    /// Recover, set the divergent WAL aside, `pg_rewind`, verify.
+    /// Check the upstream, wait for its checkpoint, set the divergent WAL aside: all that a rewind needs before it
+    /// changes anything.
+    case makeReadyToRewind(ActionID, Upstream)
+    /// Recover, `pg_rewind`, verify.
     case rewind(ActionID, Upstream)
     /// Read the control file of a server that is down.
     case inspect(ActionID)

@@ -50,8 +50,12 @@ public enum Outcome: Hashable, Sendable {
     case checkpointed
     case initialized(Incarnation, SystemIdentifier)
     case cloned(Incarnation, SystemIdentifier)
+    /// The upstream can be rewound to, and nothing here was changed yet.
+    case readyToRewind
     /// A consistent standby of the upstream's history, not yet started.
     case rewound
+    /// Did not work because the upstream was gone, which says nothing of what is here.
+    case sourceLost(String)
     case inspected(StoppedFacts)
     /// Without a fork if the file is not there, or says nothing.
     case lineage(Lineage)
@@ -88,6 +92,8 @@ public enum InstanceEvent: Hashable, Sendable {
     case beaten(LSN, begunAt: MonotonicInstant)
     /// Exit code of `pg_isready`: 0 accepting, 1 rejecting, 2 no answer, 3 no attempt.
     case readiness(Int)
+    /// The checkpoint that others rewind from did not come to its end, and why.
+    case checkpointFailed(String)
     /// The postmaster is gone; stragglers are being ended.
     case postmasterExited
     /// No process of the server is left (R4).

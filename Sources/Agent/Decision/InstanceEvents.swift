@@ -16,6 +16,7 @@ extension InstanceMachine {
         retryAt = nil
         discarding = false
         lineage = nil
+        forgetRewind()
         awaitsConfirmation = false
         let promised = state.promised
         state = found ?? InstanceState()
@@ -281,11 +282,19 @@ extension InstanceMachine {
 }
 
 extension Work.Kind {
+    /// Whether its success says that what failed before is over: reading a file again mends nothing.
+    var mends: Bool {
+        switch self {
+        case .inspect, .readLineage, .makeReadyToRewind: false
+        case .cut, .follow, .promote, .applyRules, .open, .initialize, .clone, .rewind: true
+        }
+    }
+
     /// Void once the server is down; the others run only while it is.
     var needsServer: Bool {
         switch self {
         case .cut, .follow, .promote, .applyRules, .open: true
-        case .initialize, .clone, .rewind, .inspect, .readLineage: false
+        case .initialize, .clone, .makeReadyToRewind, .rewind, .inspect, .readLineage: false
         }
     }
 }

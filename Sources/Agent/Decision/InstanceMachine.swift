@@ -50,10 +50,16 @@ enum ServerPhase: Hashable, Sendable {
 struct Work: Hashable, Sendable {
     enum Kind: Hashable, Sendable {
         case cut, follow(FollowPlan), promote(Promotion), applyRules(version: RecordVersion, rules: [Rule]), open
-        case initialize, clone, rewind, inspect, readLineage
+        case initialize, clone, makeReadyToRewind(Upstream), rewind, inspect, readLineage
     }
     var id: ActionID
     var kind: Kind
+}
+
+/// WAL here that a recorded history does not contain.
+struct Divergence: Hashable, Sendable {
+    var history: [Primacy]
+    var reason: String
 }
 
 /// A right to be primary that ends by itself (R2).
@@ -129,6 +135,12 @@ public struct InstanceMachine: Hashable, Sendable {
     var discarding = false
     /// End of the WAL here, read after a cut with all of it replayed.
     var cutPosition: WALPosition?
+    /// Why this standby must be rewound, and by which history; what it was told to stop for.
+    var divergence: Divergence?
+    /// To whom everything is ready for a rewind that has changed nothing yet.
+    var readyToRewind: Upstream?
+    /// Rewinds to this term's primary that failed by what is here.
+    var rewindFailures = 0
     /// What the history file here says of the timeline that the WAL here is on; nil if not read.
     var lineage: Lineage?
     /// When the new primary checkpoints at the latest, so that others can rewind from it.
@@ -178,6 +190,7 @@ public struct InstanceMachine: Hashable, Sendable {
         case .unobserved: if phase == .up { missedPolls += 1 }
         case .beaten(let end, let begunAt): beaten(end, begunAt)
         case .readiness(let code): isReady = code
+        case .checkpointFailed(let reason): checkpointFailed(reason, now)
         case .postmasterExited: if downSince == nil { downSince = now }
         case .serverDown: serverDown(now)
         case .completed(let id, let outcome): completed(id, outcome, now)

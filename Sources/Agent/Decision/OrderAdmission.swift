@@ -181,6 +181,7 @@ extension InstanceMachine {
         // Reading the control file of a stopped server goes on: what it says holds in any term.
         if !state.isPrimaryInOffice, work?.kind != .inspect { abandonWork() }
         discarding = false
+        forgetRewind()
         // What was rewound, was rewound onto the history of the term before.
         if state.role == .rewinding { rejoining = false }
         retryAt = nil

@@ -89,6 +89,14 @@ extension InstanceMachine {
             let id = begin(.inspect)
             return add(.inspect(id))
         }
+        // Its promotion failed in recovery: it never wrote, and is judged like any standby. No rewind left this, or
+        // the role would say so (D105).
+        guard stopped.wasPrimary else {
+            let term = state.primaryOfTerm
+            explain(.rejoin, rule: "R14", "it was to be primary of term \(term), and never left recovery: a standby")
+            persist { $0.role = .standby }
+            return start(.standby(.nobody), peers: plan.peers)
+        }
         if stopped.cleanShutdown {
             switch judge(WALPosition(timeline: stopped.timeline, lsn: stopped.end), plan) {
             case nil: return
@@ -114,7 +122,7 @@ extension InstanceMachine {
         guard phase == .up else {
             guard isKnownStandby() else { return }
             if rejoinAfterShutdown(plan, upstream) { return }
-            return start(.standby(.nobody), peers: plan.peers)
+            return rewindStandby(plan, upstream)
         }
         guard let status else { return }
         // A receiver tells the primary its own end as flushed, whatever its history: PostgreSQL would count it.
@@ -136,7 +144,8 @@ extension InstanceMachine {
             add(.follow(id, upstream, peers: plan.peers))
         case .diverged(let reason):
             explain(.rejoin, rule: "R14", "this standby must be rewound: \(reason)")
-            persist { $0.role = .rewinding }
+            divergence = Divergence(history: plan.history, reason: reason)
+            if weakness == .earlyRewinding { persist { $0.role = .rewinding } }
             stop(.fast)
         case .unknown(let reason): rebuild(upstream, reason)
         }
@@ -172,14 +181,47 @@ extension InstanceMachine {
         return false
     }
 
+    /// Rewinds a standby that was stopped because it must be; starts every other, cut.
+    private mutating func rewindStandby(_ plan: FollowPlan, _ upstream: Upstream) {
+        guard let divergence, divergence.history == plan.history else {
+            return start(.standby(.nobody), peers: plan.peers)
+        }
+        if stopped?.cleanShutdown == true { return rewind(upstream, divergence.reason) }
+        // It was killed while it stopped; a rewind takes one that shut down (D7). It replays, and is judged once more.
+        rewindFailures += 1
+        if rewindFailures >= Self.rewindAttempts {
+            return rebuild(upstream, "it must be rewound, and its server does not shut down cleanly")
+        }
+        start(.standby(.nobody), peers: plan.peers)
+    }
+
+    /// Makes everything ready, and only then begins what changes the data directory.
+    ///
+    /// Until then a member has lost nothing, and answers `prepare` like any other (D105).
     private mutating func rewind(_ upstream: Upstream, _ reason: String) {
         if phase == .up { return stop(.fast) }
+        if weakness == .earlyRewinding { persist { $0.role = .rewinding } }
+        guard readyToRewind == upstream else {
+            explain(.rejoin, rule: "R14", "to be rewound to '\(upstream.primary)': \(reason)")
+            let id = begin(.makeReadyToRewind(upstream))
+            return add(.makeReadyToRewind(id, upstream))
+        }
         explain(.rejoin, rule: "R14", "rewinding to '\(upstream.primary)': \(reason)")
         persist { $0.role = .rewinding }
-        // What the control file said before says nothing about a rewind that does not end.
+        // What the control file said before says nothing about a rewind that does not end; nor does readiness.
         stopped = nil
+        readyToRewind = nil
         let id = begin(.rewind)
         add(.rewind(id, upstream))
+    }
+
+    /// How often a rewind may fail by what is here.
+    static let rewindAttempts = 2
+
+    mutating func forgetRewind() {
+        divergence = nil
+        readyToRewind = nil
+        rewindFailures = 0
     }
 
     mutating func rebuild(_ upstream: Upstream, _ reason: String) {

@@ -55,7 +55,7 @@ extension InstanceMachine {
         switch work?.kind {
         case .initialize: "initializing"
         case .clone: "cloning"
-        case .rewind: "rewinding"
+        case .makeReadyToRewind, .rewind: "rewinding"
         case .promote: "promoting"
         case .cut: "cutting the receiver"
         case .none, .follow, .applyRules, .open, .inspect, .readLineage: ""

@@ -6,25 +6,61 @@ import PostgresDriver
 
 /// A directory that went its own way is brought back onto the upstream's history (R14).
 extension PostgresAdapter {
+    /// Does all that a rewind needs before it changes anything in the data directory.
+    ///
+    /// The divergent WAL is copied aside: `pg_rewind` needs it, and then removes it.
+    public func makeReadyToRewind(_ upstream: Upstream) async -> Outcome {
+        await outcome(of: "make ready to rewind to \(upstream.primary) at \(upstream.server)") {
+            () throws(WorkError) in
+            if try await serverRuns() { return .foundServer }
+            activity = "rewinding"
+            defer { activity = "" }
+            try await judgePrograms(runDirectory: true)
+            try await checkIdentity(of: upstream)
+            try await awaitCheckpoint(of: upstream)
+            try await keepDivergentWAL(upstream)
+            return .readyToRewind
+        }
+    }
+
     /// Recovers, rewinds, and leaves a directory that will start as a standby of the upstream.
     ///
-    /// The divergent WAL is copied aside first: `pg_rewind` needs it, and then removes it.
+    /// What fails while the upstream is gone, or another server than before, is no fault of what is here.
     public func rewind(_ upstream: Upstream) async -> Outcome {
-        await outcome(of: "rewind to \(upstream.primary) at \(upstream.server)") { () throws(WorkError) in
+        let work = "rewind to \(upstream.primary) at \(upstream.server)"
+        let began: String
+        do throws(WorkError) {
+            began = try await startTime(of: upstream)
+        } catch {
+            return .sourceLost("could not \(work): \(error)")
+        }
+        let ended = await outcome(of: work) { () throws(WorkError) in
             if try await serverRuns() { return .foundServer }
             activity = "rewinding"
             defer { activity = "" }
             let member = try member()
-            try await judgePrograms(runDirectory: true)
-            try await checkIdentity(of: upstream)
-            try await awaitCheckpoint(of: upstream)
             try await writeFixedFiles()
             try await shutOut(member)
-            try await keepDivergentWAL(upstream)
             try await recover()
             try await runRewind(upstream)
             try await finishRewind(upstream, member)
             return .rewound
+        }
+        guard case .failed(let reason) = ended, !Task.isCancelled else { return ended }
+        return (try? await startTime(of: upstream)) == began ? ended : .sourceLost(reason)
+    }
+
+    /// When the upstream's server was started, as its own clock says: another answer is another server.
+    private func startTime(of upstream: Upstream) async throws(WorkError) -> String {
+        var target = replicationTarget(upstream.server)
+        target.purpose = .statements
+        do throws(PostgresError) {
+            let session = try await PostgresSession.connect(target, deadline: .seconds(5))
+            defer { session.close() }
+            let result = try await session.query("SELECT pg_postmaster_start_time()", deadline: .seconds(5))
+            return result.first() ?? ""
+        } catch {
+            throw WorkError(error)
         }
     }
 

@@ -30,6 +30,7 @@ extension AgentShell {
         case .initialize(let id): procedure(id) { await $0.initialize() }
         case .clone(let id, let upstream, let keeps):
             procedure(id) { await $0.clone(upstream, keepsWAL: keeps) }
+        case .makeReadyToRewind(let id, let upstream): procedure(id) { await $0.makeReadyToRewind(upstream) }
         case .rewind(let id, let upstream): procedure(id) { await $0.rewind(upstream) }
         case .inspect(let id): procedure(id) { await $0.inspect() }
         case .readLineage(let id, let timeline): procedure(id) { await $0.readLineage(timeline) }
@@ -80,10 +81,10 @@ extension AgentShell {
     }
 
     private func checkpoint() {
-        Task { [adapter, logger] in
-            if let reason = await adapter.checkpoint() {
-                logger.warning("checkpoint", metadata: [LogKey.reason: "\(reason)"])
-            }
+        let life = life
+        Task { [adapter] in
+            guard let reason = await adapter.checkpoint(), life == self.life else { return }
+            self.apply(.checkpointFailed(reason))
         }
     }
 

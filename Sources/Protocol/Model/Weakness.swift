@@ -54,4 +54,6 @@ package enum Weakness: String, Hashable, Sendable, CaseIterable {
     case pauseIgnored
     /// What lies past the fork of a later timeline never counts, though nobody holds a record of that timeline (R7).
     case strictAncestry
+    /// A member counts for nobody from the moment that it is to be rewound (R14, D105).
+    case earlyRewinding
 }

@@ -7,13 +7,13 @@ enum AgentRow: String, CaseIterable {
     case persist, armLease, startFirstPrimary, startCut, startFollowing, stopFast, stopImmediate, stopKill
     case cutAtOnce, cutAfterReplay, follow, promote, applyRules, applyRulesFromZero, openClients, checkpoint
     case checkpointFirst
-    case initialize, clone, rewind, inspect, readLineage, cancelWork, attach, report, refuse, explain
+    case initialize, clone, makeReadyToRewind, rewind, inspect, readLineage, cancelWork, attach, report, refuse, explain
     case askVoters, grantPeer, denyPeer
 
     /// Those with an answer, which may be that it failed.
     static let answered: [AgentRow] = [
         .startFirstPrimary, .startCut, .startFollowing, .cutAtOnce, .cutAfterReplay, .follow, .promote, .applyRules,
-        .applyRulesFromZero, .openClients, .initialize, .clone, .rewind, .inspect, .readLineage,
+        .applyRulesFromZero, .openClients, .initialize, .clone, .makeReadyToRewind, .rewind, .inspect, .readLineage,
         .checkpointFirst,
     ]
 }
@@ -38,6 +38,7 @@ extension InstanceAction {
         case .checkpointFirst: .checkpointFirst
         case .initialize: .initialize
         case .clone: .clone
+        case .makeReadyToRewind: .makeReadyToRewind
         case .rewind: .rewind
         case .inspect: .inspect
         case .readLineage: .readLineage

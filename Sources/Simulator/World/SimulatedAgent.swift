@@ -188,6 +188,7 @@ extension World {
         case .checkpointFirst(let id): checkpointFirst(host, agent, id)
         case .initialize(let id): initialize(host, agent, id)
         case .clone(let id, let upstream, _): clone(host, agent, id, upstream)
+        case .makeReadyToRewind(let id, let upstream): makeReadyToRewind(host, agent, id, upstream)
         case .rewind(let id, let upstream): rewind(host, agent, id, upstream)
         case .inspect(let id): inspect(host, agent, id)
         case .readLineage(let id, let timeline): readLineage(host, agent, id, timeline)

@@ -46,7 +46,7 @@ extension World {
         }
     }
 
-    func rewind(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
+    func makeReadyToRewind(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
         awaitCheckpoint(host, agent, id, upstream, until: now + Time.seconds(10))
     }
 
@@ -60,32 +60,60 @@ extension World {
     ) {
         later(host, agent, id, 20_000...100_000) { world in
             if host.server != nil { return world.complete(id, .foundServer, host, agent) }
-            guard let folder = host.disk.folder else { return }
-            guard world.now < deadline else {
+            guard host.disk.folder != nil, !agent.cancelled.contains(id) else { return }
+            guard world.now < deadline, !world.fails(10) else {
                 return world.complete(id, .failed("the primary did not checkpoint in time"), host, agent)
             }
             guard let source = world.source(upstream, for: host), source.isCheckpointed else {
                 return world.awaitCheckpoint(host, agent, id, upstream, until: deadline)
+            }
+            world.complete(id, .readyToRewind, host, agent)
+        }
+    }
+
+    func rewind(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {
+        later(host, agent, id, 20_000...100_000) { world in
+            if host.server != nil { return world.complete(id, .foundServer, host, agent) }
+            guard let folder = host.disk.folder, !agent.cancelled.contains(id) else { return }
+            guard world.source(upstream, for: host) != nil else {
+                return world.complete(id, .sourceLost("the primary does not answer"), host, agent)
+            }
+            // Single-user recovery of a directory in archive recovery is refused (D7).
+            guard folder.shutDownCleanly || folder.wasPrimary else {
+                return world.complete(id, .failed("the standby did not shut down cleanly"), host, agent)
             }
             // Recovered to a clean shutdown first; the control file is the last thing that pg_rewind writes.
             folder.shutDownCleanly = true
             folder.wasPrimary = true
             world.checkLastCopy(host)
             folder.isDamaged = true
-            world.later(host, agent, id, 200_000...1_500_000) { world in
-                guard host.server == nil, host.disk.folder === folder, !agent.cancelled.contains(id) else { return }
-                guard let source = world.source(upstream, for: host), !world.fails(50), !host.disk.isStill else {
-                    return world.complete(id, .failed("pg_rewind failed"), host, agent)
-                }
-                folder.records = Array(source.records.prefix(source.flushed))
-                folder.flushed = folder.records.count
-                folder.highestHistoryFile = max(folder.highestHistoryFile, source.timeline)
-                folder.isDamaged = false
-                folder.wasPrimary = false
-                folder.shutDownCleanly = false
-                world.trace("[\(host.name)] rewound: \(folder.position)")
-                world.complete(id, .rewound, host, agent)
+            world.finishRewind(host, agent, id, upstream, folder)
+        }
+    }
+
+    private func finishRewind(
+        _ host: Host,
+        _ agent: AgentProcess,
+        _ id: ActionID,
+        _ upstream: Upstream,
+        _ folder: DataFolder
+    ) {
+        later(host, agent, id, 200_000...1_500_000) { world in
+            guard host.server == nil, host.disk.folder === folder, !agent.cancelled.contains(id) else { return }
+            guard let source = world.source(upstream, for: host) else {
+                return world.complete(id, .sourceLost("pg_rewind lost the primary"), host, agent)
             }
+            guard !world.fails(50), !host.disk.isStill else {
+                return world.complete(id, .failed("pg_rewind failed"), host, agent)
+            }
+            folder.records = Array(source.records.prefix(source.flushed))
+            folder.flushed = folder.records.count
+            folder.highestHistoryFile = max(folder.highestHistoryFile, source.timeline)
+            folder.isDamaged = false
+            folder.wasPrimary = false
+            folder.shutDownCleanly = false
+            world.trace("[\(host.name)] rewound: \(folder.position)")
+            world.complete(id, .rewound, host, agent)
         }
     }
 

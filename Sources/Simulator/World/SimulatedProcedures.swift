@@ -269,7 +269,10 @@ extension World {
     func checkpoint(_ host: Host) {
         guard let server = host.server else { return }
         soon(30_000...500_000) { world in
-            guard !server.isGone, server.answersQueries, server.isPrimary else { return }
+            guard !server.isGone, server.isPrimary else { return }
+            guard server.answersQueries else {
+                return world.tellAgent(host, .checkpointFailed("the server does not answer"))
+            }
             server.folder.isCheckpointed = true
         }
     }

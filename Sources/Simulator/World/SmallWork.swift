@@ -41,6 +41,7 @@ extension SmallWorld {
             guard let source = copy(upstream, index) else { return nil }
             hosts[index].records = source
             return .cloned(newIncarnation(index), SmallWorld.system)
+        case .makeReadyToRewind(_, let upstream): return copy(upstream, index).map { _ in .readyToRewind }
         case .rewind(_, let upstream):
             guard let source = copy(upstream, index) else { return nil }
             hosts[index].records = source

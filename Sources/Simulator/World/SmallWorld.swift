@@ -136,7 +136,7 @@ struct SmallWorld: Hashable {
                 endServer(index)
                 isDown = true
             case .cutReceiver, .follow, .promote, .applyRules, .openClients, .checkpointFirst, .initialize, .clone,
-                .rewind, .inspect, .readLineage:
+                .makeReadyToRewind, .rewind, .inspect, .readLineage:
                 hosts[index].work = action
             case .cancelWork(let id): if hosts[index].work?.id == id { hosts[index].work = nil }
             case .attach:

@@ -117,6 +117,7 @@ extension [InstanceAction] {
             case .checkpoint, .checkpointFirst: "checkpoint"
             case .initialize: "initialize"
             case .clone: "clone"
+            case .makeReadyToRewind: "make ready"
             case .rewind: "rewind"
             case .inspect: "inspect"
             case .readLineage: "read lineage"

@@ -100,7 +100,7 @@ struct HandOverTests {
         var bench = try handedOver()
         bench.tell(.completed(try #require(bench.machine.work).id, .inspected(clean(bench))))
         let history = [bench.primacy(1, 1, parent: 0, fork: 0), bench.primacy(2, 2, parent: 1, fork: 1100)]
-        #expect(bench.order(.follow(try bench.plan(history)), term: 2, version: 13).steps.last == "rewind")
+        #expect(bench.order(.follow(try bench.plan(history)), term: 2, version: 13).steps.last == "make ready")
     }
 
     @Test("chosen again itself, it starts as a standby and is promoted (R7)")

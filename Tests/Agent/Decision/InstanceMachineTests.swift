@@ -131,10 +131,11 @@ struct InstanceMachineTests {
             systemIdentifier: bench.number,
             timeline: .first,
             cleanShutdown: false,
-            wasPrimary: false,
+            wasPrimary: true,
             end: .zero
         )
-        let rewind = bench.tell(.completed(inspect, .inspected(crashed)))
+        let ready = bench.tell(.completed(inspect, .inspected(crashed)))
+        let rewind = try bench.tell(.completed(ready.id, .readyToRewind))
         #expect(rewind.steps == ["persist rewinding", "rewind"])
         bench.tell(.completed(try rewind.id, .failed("lost the connection")))
         #expect(bench.tell(.tick, after: .seconds(1)).steps == ["inspect"])

@@ -86,8 +86,9 @@ struct InterruptedRewindTests {
             .completed(id, facts(cleanShutdown: cleanShutdown, wasPrimary: wasPrimary)),
             at: now
         )
-        #expect(actions.contains { if case .rewind = $0 { true } else { false } })
-        #expect(!actions.contains { if case .start = $0 { true } else { false } })
+        #expect(actions.steps == ["make ready"])
+        let rewind = try machine.handle(.completed(actions.id, .readyToRewind), at: now)
+        #expect(rewind.steps == ["rewind"])
     }
 }
 

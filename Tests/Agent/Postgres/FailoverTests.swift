@@ -218,9 +218,12 @@ struct FailoverTests {
         let signal = a.file("pgdata/standby.signal")
         try Data().write(to: URL(fileURLWithPath: signal))
         if geteuid() == 0 { try TestInstance.run("/bin/chown", ["postgres:postgres", signal]) }
+        try await refusedSource(a, upstream)
         // Waits for the checkpoint that it needs, here begun at the same time.
         async let checkpoint = b.adapter.checkpoint()
         let born = try await a.client.inspect("pgdata/global/pg_control")?.bornNanoseconds
+        let ready = await timed("making ready for a rewind") { await a.adapter.makeReadyToRewind(upstream) }
+        #expect(ready == .readyToRewind)
         let rewound = await timed("rewinding a crashed primary") { await a.adapter.rewind(upstream) }
         #expect(rewound == .rewound)
         // Written in place: the data are no copy after it (R5).
@@ -253,6 +256,23 @@ struct FailoverTests {
         guard case .cut(let position) = cut else { throw TimedOut(what: "\(cut)") }
         #expect(position.timeline.rawValue == 5)
         try await crashedStandby(world)
+    }
+
+    /// A source that refuses connections says nothing of what is here, and changes nothing of it (D105).
+    private func refusedSource(_ a: TestInstance, _ upstream: Upstream) async throws {
+        let before = await a.adapter.inspect()
+        guard case .inspected(let facts) = before, !facts.cleanShutdown else { throw TimedOut(what: "\(before)") }
+        var nobody = upstream
+        nobody.server.port = try TestInstance.freePort()
+        for _ in 0..<3 {
+            let ready = await a.adapter.makeReadyToRewind(nobody)
+            guard case .failed(let reason) = ready else { throw TimedOut(what: "\(ready)") }
+            #expect(reason.contains("\(nobody.server.port)"))
+            let rewound = await a.adapter.rewind(nobody)
+            guard case .sourceLost = rewound else { throw TimedOut(what: "\(rewound)") }
+        }
+        #expect(await a.adapter.inspect() == before)
+        #expect(FileManager.default.fileExists(atPath: a.file("pgdata/standby.signal")))
     }
 
     /// What the old primary wrote past the fork can be read yet; PostgreSQL's own tool says so.
