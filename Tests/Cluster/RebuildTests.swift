@@ -52,6 +52,31 @@ struct RebuildTests {
         }
     }
 
+    @Test("a state file of a newer version is shown and left alone; put back, the member is who it was (D106)")
+    func newerState() async throws {
+        try await TestCluster.with(["--durability", "required"]) { cluster in
+            let standby = try await cluster.standby()
+            let before = try await cluster.view()
+            let file = URL(fileURLWithPath: "\(cluster.folder.path)/\(standby)/volume/state")
+            let kept = try Data(contentsOf: file)
+            #expect(try await cluster.local("kill", standby.text, "--what", "agent").code == 0)
+            let newer = Data(#"{"version": 999}"#.utf8)
+            try newer.write(to: file)
+            // Waits until the standby is back, which it is once its file is.
+            async let up: Void = cluster.up()
+            try await cluster.wait("status shows what is wrong with it") { view in
+                let fault = view.instances.first { $0.name == standby }?.fault ?? ""
+                return fault.contains("state") && fault.contains("999")
+            }
+            #expect(try Data(contentsOf: file) == newer)
+            try kept.write(to: file)
+            let after = try await cluster.healed()
+            #expect(Self.incarnation(of: standby, after) == Self.incarnation(of: standby, before))
+            #expect(after.term == before.term)
+            try await up
+        }
+    }
+
     @Test("a primary whose data directory is gone is replaced, and comes back as a new member; no commit is lost")
     func lostPrimary() async throws {
         try await TestCluster.with(["--durability", "required"]) { cluster in

@@ -69,7 +69,7 @@ public enum Outcome: Hashable, Sendable {
 public enum InstanceEvent: Hashable, Sendable {
     /// The agent starts, or comes back to its launcher after losing it.
     ///
-    /// - state: nil if there is no state file, or one that cannot be read.
+    /// - state: nil if there is no state file; from one that cannot be read nothing is concluded (D106).
     /// - matches: the data directory carries the incarnation that the state file names, or named when the directory was
     ///   found to be a copy.
     /// - copied: why it is a copy of that member's data, or was restored, all the same; nil if nothing shows it.

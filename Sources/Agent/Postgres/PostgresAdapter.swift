@@ -6,10 +6,8 @@ import PostgresDriver
 
 /// What an agent finds when it comes to its launcher.
 public struct Attachment: Hashable, Sendable {
-    /// Nil if there is no state file, or one that cannot be read.
+    /// Nil if there is no state file.
     public var state: InstanceState?
-    /// Why the state file cannot be read; empty if it can, or is not there.
-    public var stateFault: String
     /// What is in the data directory.
     public var directory: DataDirectory
     /// The data directory carries the incarnation that the state file names.
@@ -92,11 +90,12 @@ public actor PostgresAdapter {
 
     /// Looks at what is there: state file, data directory, server.
     ///
-    /// - Throws: `AdapterError` if the launcher does not answer; never a guess then.
+    /// - Throws: `AdapterError` if the launcher does not answer, or a state file is there that cannot be read; never a
+    ///   guess then, and nothing is overwritten (D106).
     public func attach() async throws(AdapterError) -> Attachment {
         do throws(WorkError) {
             forgetServer()
-            let (state, stateFault) = try await readState()
+            let state = try await readState()
             let directory = try await readDirectory()
             foundEmpty = directory == .empty
             directoryMajor = try await release(of: InstanceLayout.data)?.major
@@ -110,7 +109,6 @@ public actor PostgresAdapter {
             await readKeptWAL()
             return Attachment(
                 state: state,
-                stateFault: stateFault,
                 directory: directory,
                 matches: mark.matches,
                 copied: mark.copied,
@@ -200,12 +198,17 @@ public actor PostgresAdapter {
         }
     }
 
-    private func readState() async throws(WorkError) -> (InstanceState?, String) {
-        guard let text = try await readText(InstanceLayout.state, limit: 64 << 10) else { return (nil, "") }
+    /// A file that is there and cannot be read is not taken for a missing one: it may hold promises, and a vote.
+    private func readState() async throws(WorkError) -> InstanceState? {
+        guard let text = try await readText(InstanceLayout.state, limit: 64 << 10) else { return nil }
         do throws(StateFile.Unreadable) {
-            return (try StateFile.parse(text), "")
+            return try StateFile.parse(text)
         } catch {
-            return (nil, "could not read the state file: \(error.reason)")
+            throw WorkError(
+                "could not read the state file \(configuration.dataFolder)/\(InstanceLayout.state): \(error.reason); put it "
+                    + "back as it was, or install the version that wrote it; only if neither can be had remove it, which "
+                    + "gives up this member's word: its data are then made anew from a primary"
+            )
         }
     }
 

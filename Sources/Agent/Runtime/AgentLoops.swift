@@ -16,9 +16,7 @@ extension AgentShell {
             do {
                 _ = try await launcher.connect()
                 let found = try await adapter.attach()
-                if !found.stateFault.isEmpty {
-                    logger.error("state file", metadata: [LogKey.reason: "\(found.stateFault)"])
-                }
+                detached = ""
                 await tellNews()
                 attached = true
                 said = ""
@@ -37,11 +35,21 @@ extension AgentShell {
                 await reattach.wait()
             } catch {
                 let reason = "\(error)"
-                if reason != said { logger.warning("no launcher", metadata: [LogKey.reason: "\(reason)"]) }
+                if reason != said { logger.warning("not attached", metadata: [LogKey.reason: "\(reason)"]) }
                 said = reason
+                if error is AdapterError, reason != detached {
+                    detached = reason
+                    tellDetached()
+                }
             }
             try? await Task.sleep(for: .milliseconds(100))
         }
+    }
+
+    /// Tells the controller why it gets no report: nothing may be said of an instance that could not be looked at.
+    func tellDetached() {
+        guard !attached, !detached.isEmpty else { return }
+        client.send(.refused(OrderRefusal(stamp: .none, order: OrderRefusal.attachment, reason: detached)))
     }
 
     /// Looks at the server each report interval, and more often while something is awaited of it.

@@ -47,6 +47,8 @@ public actor AgentShell {
     /// Grows when the machine is made anew: whatever belongs to an older one is dropped.
     var life = 0
     var attached = false
+    /// Why the instance cannot be looked at although its launcher answers; empty if it can.
+    var detached = ""
     /// Postmaster of the last server whose end the machine was told.
     var endedProcessID: Int32?
     /// Decisions not yet carried out; those of one event belong together.
@@ -157,6 +159,7 @@ public actor AgentShell {
             case .connected:
                 if let copy = recordCopy { client.send(.keeps(copy: copy)) }
                 enqueueReport()
+                tellDetached()
             case .message(let message): take(message)
             case .disconnected, .unreachable: break
             }

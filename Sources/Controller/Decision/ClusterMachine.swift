@@ -26,6 +26,8 @@ struct Seen: Hashable, Sendable {
     var failedTerm: Term = .none
     /// What it refused last, and why, so that a refusal that repeats is told once.
     var lastRefusal: String = ""
+    /// Why its agent cannot even look at the instance; empty once it reports.
+    var attachFault: String = ""
     /// The record that its agent keeps, as it said or was given since, and the version that it was given (R1).
     var copy: ClusterRecord?
     var copySent: RecordVersion?
@@ -278,6 +280,7 @@ public struct ClusterMachine: Hashable, Sendable {
         let previous = observation(name)?.report
         update(name) {
             $0.connected = true
+            $0.attachFault = ""
             $0.report = report
             $0.reportAt = now
         }
@@ -305,6 +308,7 @@ public struct ClusterMachine: Hashable, Sendable {
     }
 
     private mutating func refused(_ name: InstanceName, _ refusal: OrderRefusal) {
+        if refusal.order == OrderRefusal.attachment { update(name) { $0.attachFault = refusal.reason } }
         let text = "\(refusal.order): \(refusal.reason)"
         guard observation(name)?.lastRefusal != text else { return }
         update(name) { $0.lastRefusal = text }

@@ -52,6 +52,7 @@ extension ClusterMachine {
         if let until = one.leaseUntil, until > now, one.spec.name == record.primary {
             view.leaseRemaining = (until - now).wholeMilliseconds
         }
+        view.fault = one.attachFault
         guard let report = one.report else {
             view.obstacle = obstacle(one, record, now)?.description ?? ""
             return view
@@ -60,7 +61,7 @@ extension ClusterMachine {
         view.position = report.status?.position
         view.opened = report.opened && report.state.isPrimaryInOffice
         view.activity = report.activity
-        view.fault = report.fault
+        if one.attachFault.isEmpty { view.fault = report.fault }
         view.serverVersion = report.status?.serverVersion ?? 0
         view.freeBytes = report.freeBytes
         view.keptWAL = report.keptWAL

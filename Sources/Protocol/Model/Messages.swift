@@ -45,6 +45,9 @@ public struct OrderRefusal: Hashable, Sendable {
     /// What to change, for a person.
     public var reason: String
 
+    /// Stands for an order where an agent cannot take any: why it does not come to its instance.
+    public static let attachment = "attach"
+
     /// Creates an order refusal from its parts.
     public init(stamp: Stamp, order: String, reason: String) {
         self.stamp = stamp

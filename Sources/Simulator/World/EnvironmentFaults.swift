@@ -86,6 +86,7 @@ extension World {
             after(span) { $0.killHost(host, Time.seconds(1)) }
         case .stateFileTorn:
             guard canLose(host) else { return false }
+            // No agent attaches to it, until somebody gives it up and removes it (D106).
             stopAgent(host)
             host.disk.state = nil
             oracle.volumeLostAt = now

@@ -209,9 +209,13 @@ struct ServerTests {
             guard case .foreign = try await one.adapter.attach().directory else { throw TimedOut(what: "foreign") }
             for text in ["{\"version\": 1,", "{\"version\": 2}", "nonsense"] {
                 try Data(text.utf8).write(to: URL(fileURLWithPath: one.file("state")))
-                let found = try await one.adapter.attach()
-                #expect(found.state == nil && !found.stateFault.isEmpty)
+                // It is named with the mend, is neither taken for missing nor overwritten, and removing it is what mends.
+                let error = await #expect(throws: AdapterError.self) { try await one.adapter.attach() }
+                #expect(error?.text.contains(one.file("state")) == true && error?.text.contains("remove it") == true)
+                #expect(FileManager.default.contents(atPath: one.file("state")) == Data(text.utf8))
             }
+            try FileManager.default.removeItem(atPath: one.file("state"))
+            #expect(try await one.adapter.attach().state == nil)
         } catch {
             Issue.record("\(error)")
         }

@@ -39,6 +39,24 @@ struct SuspicionTests {
     }
 }
 
+@Suite("An agent that cannot look at its instance")
+struct DetachedTests {
+    @Test("why is told once and shown until it reports again (D106)")
+    func shown() throws {
+        var desk = try Desk.steady(.required)
+        try desk.reportPrimary("a", streamingTo: ["b", "c"])
+        try desk.report("b", receivingFrom: "a")
+        let name = try desk.member("b").name
+        let refusal = OrderRefusal(stamp: .none, order: OrderRefusal.attachment, reason: "its version is 2")
+        for _ in 0..<3 { desk.tell(.refused(name, refusal)) }
+        func fault() -> String? { desk.machine.view(at: desk.now)?.instances.first { $0.name == name }?.fault }
+        #expect(fault() == "its version is 2")
+        #expect(desk.told.filter { $0.text.contains("its version is 2") }.count == 1)
+        try desk.report("b", receivingFrom: "a")
+        #expect(fault() == "")
+    }
+}
+
 @Suite("What clients of a primary feel, said at once")
 struct HardshipTests {
     private func words(_ desk: Desk) -> String { desk.machine.view(at: desk.now)?.waiting?.text ?? "" }
