@@ -18,7 +18,7 @@ SOURCES := $(shell find Package.swift Sources Tests -name '*.swift' -not -path '
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
 
-deps: ## install with apt and pip what building and testing need
+deps: ## install with apt what building and testing need
 	@bash .ci/deps
 
 build: deps ## build all programs for use, into .build/release
@@ -28,6 +28,7 @@ demo: build ## kill a primary under a writing client and watch its understudy ta
 	$(RELEASE)/understudy local demo
 
 test: deps ## run all tests, with real PostgreSQL servers; those of servers again on PostgreSQL 16, 17 and 18
+	@bash .ci/postgresql-versions install
 	$(SWIFT) build --build-tests
 	@status=0; \
 	$(SWIFT) test --skip-build --no-parallel || status=$$?; \

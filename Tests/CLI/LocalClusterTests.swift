@@ -120,6 +120,88 @@ struct LocalClusterTests {
         }
     }
 
+    @Test("a directory that is a file is wrong usage, with the mend")
+    func fileAsDirectory() {
+        let failure = #expect(throws: CommandFailure.self) { try ClusterFolder(named: "/etc/passwd") }
+        #expect(failure?.kind == .usage && failure?.description.contains("it is a file") == true)
+    }
+
+    @Test("what no cluster can be is said before anything else, also where there is one already")
+    func ranges() async throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder.path) }
+        try Self.file().write(in: folder)
+        var cases: [(LocalCluster.Options, String)] = []
+        func add(_ words: String, _ change: (inout LocalCluster.Options) -> Void) {
+            var options = LocalCluster.Options(directory: folder.path)
+            change(&options)
+            cases.append((options, words))
+        }
+        add("choose 1 to 9") { $0.instances = 10 }
+        add("choose 1 to 5") { $0.controllers = 0 }
+        add("choose one between 1024 and 65529") { $0.port = 80000 }
+        add("choose one between 1024 and 65529") { $0.port = .min }
+        add("choose 1 to 8") { $0.synchronousStandbys = 0 }
+        for (options, words) in cases {
+            let failure = await #expect(throws: CommandFailure.self) {
+                _ = try await LocalCluster.bringUp(options) { _ in }
+            }
+            #expect(failure?.kind == .usage && failure?.description.contains(words) == true, "\(words)")
+        }
+    }
+
+    @Test("a durability that differs is said with the command that changes it, another difference without")
+    func differences() async throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder.path) }
+        try Self.file().write(in: folder)
+        var options = LocalCluster.Options(directory: folder.path)
+        options.durability = .async
+        let durability = await #expect(throws: CommandFailure.self) {
+            _ = try await LocalCluster.bringUp(options) { _ in }
+        }
+        #expect(durability?.kind == .refused)
+        #expect(durability?.description.contains("`understudy local durability async --directory") == true)
+        #expect(durability?.description.contains("--remove") == false)
+        options.durability = nil
+        options.instances = 5
+        let instances = await #expect(throws: CommandFailure.self) {
+            _ = try await LocalCluster.bringUp(options) { _ in }
+        }
+        #expect(instances?.description.contains("local durability") == false)
+        #expect(instances?.description.contains("down --remove") == true)
+    }
+
+    @Test("what runs where a cluster's directory was taken away is found, ended, and no stranger's")
+    func strays() async throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder.path) }
+        #expect(Teardown(ofStraysIn: folder) == nil)
+        // Named as an agent of the third instance is.
+        let script = "exec -a understudy-agent bash -c 'read -r line; true' \(folder.path)/three/agent.yaml"
+        let child = Process()
+        child.executableURL = URL(fileURLWithPath: "/bin/bash")
+        child.arguments = ["-c", script]
+        let silence = Pipe()
+        child.standardInput = silence
+        try child.run()
+        defer { child.terminate() }
+        let end = ContinuousClock.now + .seconds(20)
+        while Teardown(ofStraysIn: folder) == nil, ContinuousClock.now < end {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        let strays = try #require(Teardown(ofStraysIn: folder))
+        #expect(strays.processNumbers == "\(child.processIdentifier)")
+        #expect(Teardown(ofStraysIn: ClusterFolder(path: folder.path + "-other")) == nil)
+        let refused = await #expect(throws: CommandFailure.self) {
+            _ = try await LocalCluster.bringUp(LocalCluster.Options(directory: folder.path)) { _ in }
+        }
+        #expect(refused?.kind == .refused && refused?.description.contains("processes of an earlier one") == true)
+        try await strays.stop { _ in }
+        #expect(Teardown(ofStraysIn: folder) == nil)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+    }
+
     private func temporaryFolder() throws -> ClusterFolder {
         let path = "/tmp/understudy-test-\(UInt32.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)

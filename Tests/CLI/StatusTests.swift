@@ -21,7 +21,7 @@ struct StatusTests {
                 role: index == 1 ? "primary" : "standby"
             )
             instance.connected = true
-            instance.reportAge = 120
+            instance.reportAgeMilliseconds = 120
             instance.position = WALPosition(timeline: Timeline(rawValue: 2), lsn: LSN(rawValue: 0x3000148))
             instance.lagBytes = index == 1 ? nil : 2_000_000
             instance.streaming = index == 0
@@ -114,6 +114,40 @@ struct StatusTests {
         #expect(LocalCluster.missing(in: view) == ["one does not stream from two (no space left)"])
         view.instances[1].opened = false
         #expect(LocalCluster.missing(in: view).count == 2)
+    }
+
+    @Test("a cluster that waits for a person since it is paused is not waited for (R18)")
+    func standstill() throws {
+        var view = try view()
+        #expect(LocalCluster.standstill(in: view) == nil)
+        view.waiting = Explanation(.waiting, rule: "R19", "too few answer")
+        #expect(LocalCluster.standstill(in: view) == nil)
+        #expect(WaitingText.text(view).contains("waiting: ") && WaitingText.text(view).contains("too few answer"))
+        view.waiting = Explanation(.waiting, rule: "R18", "automation is paused (a test)")
+        #expect(LocalCluster.standstill(in: view) == "automation is paused (a test)")
+    }
+
+    @Test("JSON for programs names its units, and shows positions as PostgreSQL prints them")
+    func jsonNames() throws {
+        var view = try view()
+        view.instances[1].leaseRemainingMilliseconds = 2900
+        let text = try report(view).json()
+        #expect(text.contains("\"leaseRemainingMilliseconds\" : 2900"))
+        #expect(text.contains("\"reportAgeMilliseconds\" : 120") && text.contains("\"lsn\" : \"0/3000148\""))
+    }
+
+    @Test("what an instance is at is said once, and in its own words")
+    func work() throws {
+        var instance = try #require(try view().instances.first)
+        for (role, activity, words) in [
+            ("starting", "starting: connection failed: FATAL:  the database system is starting up", ""),
+            ("starting", "starting: FATAL:  it is in recovery mode", "it is in recovery mode"),
+            ("starting", "starting: 40 % of the WAL", "40 % of the WAL"), ("cloning", "cloning", ""),
+            ("down", "cloning from one", "cloning from one"), ("standby", "", ""),
+        ] {
+            (instance.role, instance.activity) = (role, activity)
+            #expect(instance.work == words)
+        }
     }
 
     @Test("the history explains each change of primary, and skips what a crash left half written")

@@ -18,18 +18,53 @@ struct CommandLineTests {
             let different = try await cluster.local("up", "--instances", "3")
             #expect(different.code == 3 && different.complaint.contains("--instances is 2 there, not 3"))
             #expect(try await cluster.local("up", "--durability", "async").code == 3)
+            #expect(try await cluster.local("pause", "--reason", "a test").code == 0)
+            #expect(try await cluster.local("pause", "--reason", "a test").output.hasPrefix("Paused already: a test."))
             let down = try await cluster.local("down")
             #expect(down.code == 0 && down.output.contains("its data stays"))
+            #expect(down.output.contains("It is paused: ") && down.output.contains("nobody becomes primary"))
             #expect(try cluster.processes.missing(of: cluster.file).count == 5)
             let status = try await cluster.local("status")
             #expect(status.code == 1 && status.output.contains("does not run"))
+            // Nobody becomes primary while it is paused (R18): that is said at once, and what was started waits.
+            let paused = try await cluster.local("up")
+            #expect(paused.code == 3 && Self.isOneSentence(paused.complaint), "\(paused)")
+            #expect(paused.complaint.contains("a test") && paused.complaint.contains("understudy local resume"))
+            #expect(try await cluster.local("resume").code == 0)
             try await cluster.up()
             let again = try await writers.clients[0].readBack(deadline: .seconds(30))
             #expect(again.isSuperset(of: writers.clients[0].acknowledged.map(\.number)))
             try await json(cluster)
             let strange = try await cluster.local("kill", "nine")
-            #expect(strange.code == 2 && strange.complaint.contains("could not find an instance 'nine'"))
+            #expect(strange.code == 2 && strange.complaint.contains("could not find 'nine'"))
+            #expect(strange.complaint.contains("one, two, primary, controller"), "\(strange)")
+            try await withoutController(cluster)
+            try await takenAway(cluster)
         }
+    }
+
+    private func withoutController(_ cluster: TestCluster) async throws {
+        #expect(try await cluster.local("kill", "controller").code == 0)
+        let blind = try await cluster.local("kill", "primary")
+        #expect(blind.code == 1 && blind.complaint.contains("or name the instance"), "\(blind)")
+        #expect(blind.complaint.contains("`understudy local up --directory \(cluster.folder.path)`"), "\(blind)")
+    }
+
+    /// The directory is gone under agents, launchers and servers.
+    private func takenAway(_ cluster: TestCluster) async throws {
+        let path = cluster.folder.path
+        // What runs there writes while it is removed.
+        try await cluster.eventually("the directory is gone", within: .seconds(20)) {
+            try? FileManager.default.removeItem(atPath: path)
+            return !FileManager.default.fileExists(atPath: path)
+        }
+        let up = try await cluster.local("up")
+        #expect(up.code == 3 && Self.isOneSentence(up.complaint), "\(up)")
+        #expect(up.complaint.contains("understudy local down"), "\(up)")
+        let down = try await cluster.local("down")
+        #expect(down.code == 0 && down.output.contains("is down"), "\(down)")
+        let nothing = try await cluster.local("down")
+        #expect(nothing.code == 2, "\(nothing)")
     }
 
     private func json(_ cluster: TestCluster) async throws {
@@ -53,7 +88,7 @@ struct CommandLineTests {
         let up = try await TestCluster.run(["local", "up", "--directory", path])
         #expect(up.code == 3 && Self.isOneSentence(up.complaint) && up.complaint.contains("not empty"))
         let down = try await TestCluster.run(["local", "down", "--remove", "--directory", path])
-        #expect(down.code == 1 && Self.isOneSentence(down.complaint))
+        #expect(down.code == 2 && Self.isOneSentence(down.complaint))
         #expect(try FileManager.default.contentsOfDirectory(atPath: path) == ["letter"])
     }
 
@@ -79,7 +114,7 @@ struct CommandLineTests {
     func missingServer() async throws {
         let cluster = TestCluster()
         let up = try await cluster.local("up", "--postgres-bin", "/nowhere")
-        #expect(up.code == 1 && Self.isOneSentence(up.complaint) && up.complaint.contains("/nowhere"))
+        #expect(up.code == 2 && Self.isOneSentence(up.complaint) && up.complaint.contains("/nowhere"))
         #expect(!FileManager.default.fileExists(atPath: cluster.folder.path))
     }
 
@@ -95,7 +130,7 @@ struct CommandLineTests {
         }
         let cluster = TestCluster()
         let up = try await cluster.local("up", "--postgres-bin", path)
-        #expect(up.code == 1 && Self.isOneSentence(up.complaint) && up.complaint.contains("12.22 is too old"))
+        #expect(up.code == 2 && Self.isOneSentence(up.complaint) && up.complaint.contains("12.22 is too old"))
         #expect(!FileManager.default.fileExists(atPath: cluster.folder.path))
     }
 
@@ -138,6 +173,21 @@ struct CommandLineTests {
             let answer = try await TestCluster.run(program: program, ["--config", path], deadline: .seconds(20))
             #expect(answer.code == 2 && answer.complaint.contains(program), "\(answer)")
         }
+    }
+
+    @Test(
+        "each option of agent and controller tells its default, or that it must be given",
+        arguments: ["understudy-agent", "understudy-controller"]
+    )
+    func optionsTellDefaults(program: String) async throws {
+        let answer = try await TestCluster.run(program: program, ["--help"], deadline: .seconds(20))
+        let words = answer.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        let options = (words.components(separatedBy: "OPTIONS: ").last ?? "").components(separatedBy: " --").dropFirst()
+        #expect(answer.code == 0 && options.count > 10)
+        for option in options where option.contains(" <") && !option.hasPrefix("config ") {
+            #expect(option.contains("(default") || option.contains("Must be given"), "\(option)")
+        }
+        #expect(words.contains("(default 3s; 1s to 1m)"))
     }
 
     private static func isOneSentence(_ complaint: String) -> Bool {

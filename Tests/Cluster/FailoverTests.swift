@@ -71,7 +71,7 @@ struct FailoverTests {
         #expect(try await cluster.local("kill", standby.text, "--what", "agent").code == 0)
         try await cluster.wait("its reports are older than any lease") { view in
             guard let instance = view.instances.first(where: { $0.name == standby }) else { return false }
-            return (instance.reportAge ?? 0) > 4000
+            return (instance.reportAgeMilliseconds ?? 0) > 4000
         }
         #expect(server.isAlive)
         try await cluster.up()

@@ -239,12 +239,16 @@ struct CheckerTests {
         #expect(try OrderCheck.check([file(text)]).findings.isEmpty)
     }
 
-    @Test("a dead link, an unknown rule and a test that does not exist are reported")
+    @Test("a dead link or anchor, an unknown rule and a test that does not exist are reported")
     func documents() throws {
         let text = "[a](docs/nowhere.md) [b](https://example.org/x) [c](Tests)\nsee R2 and R" + "99\n"
         let document = SourceFile(path: "FORGED.md", text: text)
         let links = try DocumentCheck.links([document])
         #expect(links.read == 2 && links.findings.count == 1)
+        let anchors =
+            "## 6. Odds, and *ends*\n[a](#6-odds-and-ends) [b](#6-odds) [c](README.md#license) [d](README.md#licence)\n"
+        let anchored = try DocumentCheck.links([SourceFile(path: "FORGED.md", text: anchors)])
+        #expect(anchored.read == 4 && anchored.findings.count == 2)
         let safety = SourceFile(path: DocumentCheck.safetyPath, text: "### R2 Lease\n")
         let citations = try DocumentCheck.citations([document], safety: safety)
         #expect(citations.read == 2 && citations.findings.count == 1)

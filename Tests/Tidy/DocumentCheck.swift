@@ -5,10 +5,12 @@ enum DocumentCheck {
     static let safetyPath = "docs/internals/safety.md"
     static let tracesPath = "docs/internals/traces.md"
 
-    /// Checks that each relative link names an existing file; counts the links.
+    /// Checks that each relative link names an existing file, and each anchor a heading there; counts the links.
+    ///
+    /// A link may be broken over two lines within its words, but not within its target.
     static func links(_ documents: [SourceFile]) throws -> Outcome {
         var outcome = Outcome()
-        let link = try NSRegularExpression(pattern: "\\]\\(([^)#\\s]+)(?:#[^)]*)?\\)")
+        let link = try NSRegularExpression(pattern: "\\]\\(([^)#\\s]*)(?:#([^)\\s]*))?\\)")
         for document in documents {
             let folder = Repository.root.appending(path: document.path).deletingLastPathComponent()
             for (index, line) in document.lines.enumerated() {
@@ -18,13 +20,34 @@ enum DocumentCheck {
                     }
                     outcome.read += 1
                     let target = folder.appending(path: String(line[range])).standardizedFileURL
-                    if !FileManager.default.fileExists(atPath: target.path()) {
+                    if !line[range].isEmpty && !FileManager.default.fileExists(atPath: target.path()) {
                         outcome.report(document, index, "links to \(line[range]), which does not exist")
+                        continue
+                    }
+                    guard let anchorRange = Range(match.range(at: 2), in: line) else { continue }
+                    let anchor = String(line[anchorRange])
+                    let text = line[range].isEmpty ? document.lines : try Self.lines(of: target)
+                    if !Self.anchors(of: text).contains(anchor) {
+                        outcome.report(document, index, "links to #\(anchor), a heading that does not exist")
                     }
                 }
             }
         }
         return outcome
+    }
+
+    private static func lines(of file: URL) throws -> [String] {
+        try String(contentsOf: file, encoding: .utf8).components(separatedBy: "\n")
+    }
+
+    /// What the headings of a document are called in links: small letters, digits and hyphens for blanks.
+    static func anchors(of lines: [String]) -> [String] {
+        lines.filter { $0.hasPrefix("#") }.map { line in
+            line.drop { $0 == "#" }.dropFirst().lowercased().compactMap { character -> String? in
+                if character == " " { return "-" }
+                return character.isLetter || character.isNumber || "-_".contains(character) ? String(character) : nil
+            }.joined()
+        }
     }
 
     /// Checks that each rule cited as `R` and a number has its paragraph in the safety document; counts the citations.

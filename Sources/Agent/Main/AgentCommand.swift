@@ -1,5 +1,6 @@
 import AgentRuntime
 import ArgumentParser
+import ClusterModel
 import Configuration
 import Logging
 import Platform
@@ -12,9 +13,10 @@ struct AgentCommand: AsyncParsableCommand {
         commandName: "understudy-agent",
         abstract: "Stands beside one PostgreSQL server: reports its state, promotes, follows, fences, rebuilds it.",
         discussion: """
-            Every key of the YAML file is also a flag and an environment variable: postgres.socketFolder is
-            --postgres-socket-folder and UNDERSTUDY_POSTGRES_SOCKET_FOLDER. A flag wins over the environment, the
-            environment over the file. Settings and access rules of PostgreSQL stand only in the file.
+            Every key of the YAML file with one value is also a flag and an environment variable: postgres.socketFolder \
+            is --postgres-socket-folder and UNDERSTUDY_POSTGRES_SOCKET_FOLDER. A flag wins over the environment, the \
+            environment over the file. Settings and access rules of PostgreSQL stand only in the file. Durations are \
+            written 500ms, 3s, 2m or 1h; the timings must be the same in all programs of a cluster.
 
             Example:
               understudy-launcher --data-folder /var/lib/understudy/one --socket /run/understudy/one.sock &
@@ -42,26 +44,61 @@ struct AgentCommand: AsyncParsableCommand {
     )
 
     @Option(help: "YAML file to read.") var config: String?
-    @Option(help: "Name of the cluster.") var cluster: String?
-    @Option(help: "Name of this instance.") var instance: String?
-    @Option(help: "Controllers, host:port, separated by commas.") var controllers: String?
-    @Option(help: "Where the agents of other instances ask this one, host:port; not at all if not given.")
+    @Option(help: "Name of the cluster: a-z, 0-9 and inner hyphens, at most 50. Must be given.")
+    var cluster: String?
+    @Option(help: "Name of this instance: a-z, 0-9 and inner hyphens, at most 40. Must be given.")
+    var instance: String?
+    @Option(help: "Controllers, host:port, separated by commas. Must be given.")
+    var controllers: String?
+    @Option(help: "Where the agents of other instances ask this one, host:port (default: nowhere).")
     var listen: String?
-    @Option(help: "Folder with ca.pem, certificate.pem and key.pem.") var certificates: String?
-    @Option(help: "Socket of the launcher beside this agent.") var launcherSocket: String?
-    @Option(help: "Data folder given to the launcher.") var dataFolder: String?
-    @Option(help: "What the platform calls the volume, so that copies of the data can be told from it.")
+    @Option(help: "Folder with ca.pem, certificate.pem and key.pem. Must be given.")
+    var certificates: String?
+    @Option(help: "Socket of the launcher beside this agent. Must be given.")
+    var launcherSocket: String?
+    @Option(help: "Data folder given to the launcher. Must be given.")
+    var dataFolder: String?
+    @Option(help: "What the platform calls the volume, so that copies of its data can be told apart (default: none).")
     var volume: String?
-    @Option(help: "Where others reach the server, host:port.") var postgresServer: String?
-    @Option(help: "Value of listen_addresses; the server's own host if not given.") var postgresListenAddresses: String?
-    @Option(help: "Folder of the server's Unix socket.") var postgresSocketFolder: String?
-    @Option(help: "Superuser of the database.") var postgresSuperuser: String?
-    @Option(help: "File with the password of the replication role.") var postgresReplicationPasswordFile: String?
-    @Option(help: "WAL kept so that a failed primary can be rewound.") var postgresWalKeepSize: String?
-    @Option(help: "trace, debug, info, notice, warning or error.") var logLevel: String?
-    @Option(help: "Longest time between two reports.") var timingsReportInterval: String?
-    @Option(help: "How long a primary may run on one grant.") var timingsLeaseDuration: String?
-    @Option(help: "Part of the lease kept for stopping.") var timingsFenceBudget: String?
+    @Option(help: "Where others reach the server, host:port. Must be given.")
+    var postgresServer: String?
+    @Option(help: "Value of listen_addresses (default: the host of --postgres-server).")
+    var postgresListenAddresses: String?
+    @Option(help: "Folder of the server's Unix socket. Must be given.")
+    var postgresSocketFolder: String?
+    @Option(help: "Superuser of the database (default \(AgentConfiguration.defaultSuperuser)).")
+    var postgresSuperuser: String?
+    @Option(help: "File with the password of the replication role, the same on all instances. Must be given.")
+    var postgresReplicationPasswordFile: String?
+    @Option(
+        help: """
+            WAL kept so that a failed primary can be rewound, in PostgreSQL's units (default \
+            \(AgentConfiguration.defaultWALKeepSize)).
+            """
+    )
+    var postgresWalKeepSize: String?
+    @Option(help: "\(ConfigurationReader.logLevelHelp).") var logLevel: String?
+    @Option(
+        help: """
+            Longest time between two reports \
+            \(ConfigurationReader.help(\.reportInterval, Timings.Bounds.reportInterval)).
+            """
+    )
+    var timingsReportInterval: String?
+    @Option(
+        help: """
+            How long a primary may run on one grant; at least 4 report intervals \
+            \(ConfigurationReader.help(\.leaseDuration, Timings.Bounds.leaseDuration)).
+            """
+    )
+    var timingsLeaseDuration: String?
+    @Option(
+        help: """
+            Part of the lease kept for stopping; at most a quarter of it \
+            \(ConfigurationReader.help(\.fenceBudget, Timings.Bounds.fenceBudget)).
+            """
+    )
+    var timingsFenceBudget: String?
 
     /// Wrong usage ends with 2 in all programs of this package.
     static func main() async {

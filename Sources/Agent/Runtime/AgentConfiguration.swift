@@ -27,6 +27,11 @@ public struct AgentConfiguration: Sendable {
     /// From which level on lines are written.
     public var logLevel: Logger.Level
 
+    /// Superuser of the database unless the configuration names another.
+    public static let defaultSuperuser = "postgres"
+    /// WAL kept for rewinding unless the configuration says how much.
+    public static let defaultWALKeepSize = "256MB"
+
     /// Reads and checks a configuration.
     ///
     /// - Throws: `ConfigurationError` with every fault found.
@@ -58,7 +63,7 @@ public struct AgentConfiguration: Sendable {
         let listen = reader.text("postgres.listenAddresses") ?? server.host
         let sockets = reader.requiredText("postgres.socketFolder")
         let own = UserAccount.withID(UserAccount.currentUserID)?.name ?? "\(UserAccount.currentUserID)"
-        let superuser = reader.text("postgres.superuser") ?? "postgres"
+        let superuser = reader.text("postgres.superuser") ?? Self.defaultSuperuser
         let passwordFile = reader.requiredText("postgres.replicationPasswordFile")
         var password = ""
         if !passwordFile.isEmpty {
@@ -81,7 +86,7 @@ public struct AgentConfiguration: Sendable {
             replicationPassword: password,
             settings: reader.mapping("postgres.settings"),
             accessRules: reader.list("postgres.accessRules"),
-            walKeepSize: reader.text("postgres.walKeepSize") ?? "256MB",
+            walKeepSize: reader.text("postgres.walKeepSize") ?? Self.defaultWALKeepSize,
             volume: reader.text("volume")
         )
         // What is missing has been said already, in the words of the configuration.

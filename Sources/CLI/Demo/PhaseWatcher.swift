@@ -74,9 +74,7 @@ struct PhaseWatcher: Sendable {
             lines.append("\(name): \(instance.opened ? "admits clients" : "does not admit clients any more")")
         }
         if instance.streaming && !before.streaming { lines.append("\(name): streams from the primary") }
-        if instance.activity != before.activity && !instance.activity.isEmpty && instance.activity != instance.role {
-            lines.append("\(name): \(instance.activity)")
-        }
+        if instance.work != before.work && !instance.work.isEmpty { lines.append("\(name): \(instance.work)") }
         if instance.fault != before.fault && !instance.fault.isEmpty {
             lines.append("\(name): fault: \(instance.fault)")
         }

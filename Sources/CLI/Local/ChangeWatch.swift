@@ -24,9 +24,11 @@ package struct ChangeWatch: Sendable {
         guard waits else { return said }
         let clock = ContinuousClock()
         let end = clock.now + limit
+        var last: ClusterView?
         while clock.now < end {
-            if let view = try? await question.view(), let story = try outcome(view, command.wanted) {
-                return said + "\n" + story
+            if let view = try? await question.view() {
+                last = view
+                if let story = try outcome(view, command.wanted) { return said + "\n" + story }
             }
             do {
                 try await Task.sleep(for: .milliseconds(50))
@@ -36,7 +38,8 @@ package struct ChangeWatch: Sendable {
         }
         throw CommandFailure(
             .timedOut,
-            "could not see the end of it within \(limit.components.seconds) s; it goes on: see \(folder.command("status"))"
+            "could not see the end of it within \(limit.components.seconds) s\(WaitingText.text(last)); it goes on: see "
+                + folder.command("status")
         )
     }
 
@@ -70,6 +73,17 @@ package struct ChangeWatch: Sendable {
             "could not make '\(wanted)' primary: '\(name)' is primary of term \(view.term)"
                 + (reason.isEmpty ? "" : "; \(reason)") + "; see \(folder.command("explain"))"
         )
+    }
+}
+
+/// What a cluster waits for, as a time-out ends with it.
+enum WaitingText {
+    static func text(_ view: ClusterView?) -> String {
+        guard let view else { return ": the controller did not answer" }
+        if let waiting = view.waiting { return ": waiting: \(waiting)" }
+        guard view.phase == .steady else { return ": the cluster is \(view.phase.rawValue)" }
+        let missing = LocalCluster.missing(in: view)
+        return missing.isEmpty ? "" : ": missing: \(missing.joined(separator: "; "))"
     }
 }
 

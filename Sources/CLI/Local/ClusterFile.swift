@@ -114,7 +114,7 @@ package struct ClusterFile: Codable, Hashable, Sendable {
     package static func require(in folder: ClusterFolder) throws(CommandFailure) -> ClusterFile {
         guard let file = try read(in: folder) else {
             throw CommandFailure(
-                .failed,
+                .usage,
                 "could not find a local cluster in \(folder.path): there is no cluster.json; start one with "
                     + "\(folder.command("up")), or name its directory with --directory"
             )
@@ -126,6 +126,25 @@ package struct ClusterFile: Codable, Hashable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try DurableFile.write(Array(try encoder.encode(self)) + [0x0A], to: folder.clusterFile, mode: 0o644)
+    }
+}
+
+extension ClusterFile {
+    /// Stands for whatever cluster may have been in a directory: its processes are found by the places of their files.
+    static var anything: ClusterFile? {
+        guard let name = ClusterName("local") else { return nil }
+        return ClusterFile(
+            format: currentFormat,
+            name: name,
+            durability: .async,
+            postgresBin: "",
+            account: "",
+            controllerPort: 1,
+            furtherControllerPorts: Array(repeating: 1, count: LocalCluster.controllerLimit - 1),
+            instances: LocalCluster.instanceNames.compactMap(InstanceName.init).map { Instance(name: $0, port: 1) },
+            timings: [:],
+            processes: []
+        )
     }
 }
 

@@ -34,6 +34,13 @@ package struct ClusterFolder: Hashable, Sendable {
         guard absolute != "/" else {
             throw CommandFailure(.usage, "could not use the directory /: choose one of its own with --directory")
         }
+        let kind = (try? FileManager.default.attributesOfItem(atPath: absolute))?[.type] as? FileAttributeType
+        guard kind == nil || kind == .typeDirectory else {
+            throw CommandFailure(
+                .usage,
+                "could not use the directory \(absolute): it is a file; name a directory with --directory"
+            )
+        }
         path = absolute
     }
 

@@ -29,7 +29,8 @@ package struct ClusterProcesses: Sendable {
             let pair = started("understudy-launcher", with: folder.launcherSocket(name))
             launchers[name] = pair.first { one in !pair.contains { $0.processID == one.parent } }
             let data = folder.dataDirectory(name)
-            let inData = everything.filter { $0.workingDirectory == data }
+            // The kernel's words for a directory that was taken away under a process.
+            let inData = everything.filter { [data, data + " (deleted)"].contains($0.workingDirectory) }
             servers[name] = Self.postmaster(of: data, among: inData)
             remains[name] = pair + inData
         }
@@ -45,6 +46,13 @@ package struct ClusterProcesses: Sendable {
 
     /// The first controller that runs, for those who need any.
     package var controller: RunningProcess? { controllers.min { $0.key < $1.key }?.value }
+
+    /// Every process that belongs to the cluster, in order of its number.
+    var all: [RunningProcess] {
+        let parts = Array(controllers.values) + Array(agents.values) + Array(launchers.values)
+        let found = Set(parts + remains.values.flatMap(\.self))
+        return found.sorted { $0.processID < $1.processID }
+    }
 
     /// All of them, for `cluster.json`.
     func started(_ names: [InstanceName]) -> [ClusterFile.Started] {

@@ -17,7 +17,8 @@ package struct ControllerQuestion: Sendable {
                 cluster: file.name,
                 endpoints: file.controllers,
                 tls: tls,
-                software: "understudy \(softwareVersion)"
+                software: "understudy \(softwareVersion)",
+                mend: "\(folder.command("up")) starts what does not run"
             )
         } catch {
             throw CommandFailure(.failed, "\(error)")

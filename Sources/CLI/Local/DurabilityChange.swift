@@ -43,8 +43,10 @@ package struct DurabilityChange: Sendable {
         guard mode != .required || streaming >= after.standbysWaitedFor else {
             throw CommandFailure(
                 .refused,
-                "could not change the durability to 'required': commits would wait for \(after.standbysWaitedFor) standbys, "
-                    + "and \(streaming) stream; start the others with \(folder.command("up"))"
+                "could not change the durability to 'required': commits would wait for "
+                    + "\(PlainText.count(after.standbysWaitedFor, "standby")), and "
+                    + (streaming == 0 ? "none streams" : "only \(streaming) \(streaming == 1 ? "streams" : "stream")")
+                    + "; start the others with \(folder.command("up"))"
             )
         }
     }
@@ -62,7 +64,7 @@ package struct DurabilityChange: Sendable {
             throw CommandFailure(
                 .usage,
                 file.durability.isSynchronous
-                    ? "could not have commits wait for \(standbys) standbys: choose 1 to \(max(1, most))"
+                    ? "could not have commits wait for \(PlainText.count(standbys, "standby")): choose 1 to \(max(1, most))"
                     : "could not have commits wait for standbys: durability 'async' waits for nobody"
             )
         }
@@ -122,16 +124,18 @@ package struct DurabilityChange: Sendable {
         try cluster.noteProcesses()
         let clock = ContinuousClock()
         let end = clock.now + limit
+        var last: ClusterView?
         while clock.now < end {
-            if let now = try? await question.view(), isDone(now) {
-                return report("The durability is \(name(after)) now. \(Self.promise(after))")
+            if let now = try? await question.view() {
+                if isDone(now) { return report("The durability is \(name(after)) now. \(Self.promise(after))") }
+                last = now
             }
             try await Task.sleep(for: .milliseconds(50))
         }
         throw CommandFailure(
             .timedOut,
-            "could not see the end of the change within \(limit.components.seconds) s; it goes on: see "
-                + folder.command("status")
+            "could not see the end of the change within \(limit.components.seconds) s\(WaitingText.text(last)); it goes "
+                + "on: see " + folder.command("status")
         )
     }
 
@@ -198,6 +202,11 @@ package struct DurabilityChange: Sendable {
 extension ClusterFile {
     /// How many standbys a commit should wait for, where it waits at all.
     fileprivate var standbysWaitedFor: Int { synchronousStandbys ?? 1 }
+}
+
+/// Numbers in words that fit them.
+enum PlainText {
+    static func count(_ number: Int, _ what: String) -> String { "\(number) \(what)" + (number == 1 ? "" : "s") }
 }
 
 /// A rule in words.

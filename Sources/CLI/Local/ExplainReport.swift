@@ -51,6 +51,7 @@ package struct ExplainReport: Sendable {
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        if let key = LSN.textKey { encoder.userInfo[key] = true }
         let answer = Answer(
             view: view,
             complaint: complaint,

@@ -99,7 +99,7 @@ enum HistoryText {
         return [
             "Term \(failover.term): \(from)\(failover.to), timeline \(failover.timeline), in \(total) ms\(kind)",
             "  why: \(failover.why)",
-            "  phases: detect \(phases.detect) ms, decide \(phases.decide) ms, prepare \(phases.prepare) ms, "
+            "  phases: \(failover.isPlanned == true ? "stop" : "detect") \(phases.detect) ms, decide \(phases.decide) ms, prepare \(phases.prepare) ms, "
                 + "promote \(phases.promote) ms, route \(phases.route) ms",
         ]
     }

@@ -57,6 +57,7 @@ package struct LocalCluster: Sendable {
     }
 
     static let controllerLimit = 5
+    static let defaultInstances = 3
     package static let instanceNames = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
     /// Makes the cluster, or takes up the one that is there: starts what does not run and keeps all data.
@@ -68,6 +69,7 @@ package struct LocalCluster: Sendable {
         report: @Sendable (String) -> Void
     ) async throws -> LocalCluster {
         let account = try Account.current()
+        try checkRanges(options)
         let folder = try ClusterFolder(named: options.directory)
         let known = try ClusterFile.read(in: folder)
         let file: ClusterFile
@@ -77,6 +79,7 @@ package struct LocalCluster: Sendable {
             file = known
             server = try await PostgresInstallation.examine(known.postgresBin, for: account)
         } else {
+            try requireNoStrays(folder)
             try requireFree(folder)
             (file, server) = try await draft(options, account)
         }
@@ -107,6 +110,37 @@ package struct LocalCluster: Sendable {
         }
     }
 
+    /// What no cluster can be, whether there is one already or not.
+    private static func checkRanges(_ options: Options) throws(CommandFailure) {
+        if let count = options.instances, !(1...instanceNames.count).contains(count) {
+            throw CommandFailure(.usage, "could not make \(count) instances: choose 1 to \(instanceNames.count)")
+        }
+        if let controllers = options.controllers, !(1...controllerLimit).contains(controllers) {
+            throw CommandFailure(.usage, "could not make \(controllers) controllers: choose 1 to \(controllerLimit)")
+        }
+        if let port = options.port {
+            let count = 2 * (options.instances ?? defaultInstances) + (options.controllers ?? 1)
+            try PortChoice.checkRange(port, count)
+        }
+        let most = instanceNames.count - 1
+        if let standbys = options.synchronousStandbys, !(1...most).contains(standbys) {
+            throw CommandFailure(
+                .usage,
+                "could not have commits wait for \(PlainText.count(standbys, "standby")): choose 1 to \(most), fewer than there are instances"
+            )
+        }
+    }
+
+    /// Where a cluster's directory was taken away, its processes may still hold the ports, and write there again.
+    private static func requireNoStrays(_ folder: ClusterFolder) throws(CommandFailure) {
+        guard let strays = Teardown(ofStraysIn: folder) else { return }
+        throw CommandFailure(
+            .refused,
+            "could not make a cluster in \(folder.path): processes of an earlier one run there "
+                + "(\(strays.processNumbers)); end them with \(folder.command("down"))"
+        )
+    }
+
     /// A cluster that is there already must be what this call asks for: nothing is changed unseen.
     private static func compare(
         _ options: Options,
@@ -114,28 +148,37 @@ package struct LocalCluster: Sendable {
         in folder: ClusterFolder
     ) throws(CommandFailure) {
         var differences: [String] = []
+        var changeable = 0
         func note(_ flag: String, _ asked: String?, _ there: String) {
             if let asked, asked != there { differences.append("\(flag) is \(there) there, not \(asked)") }
         }
-        note("--instances", options.instances.map { "\($0)" }, "\(file.instances.count)")
-        note("--controllers", options.controllers.map { "\($0)" }, "\(file.controllerPorts.count)")
         note("--durability", options.durability?.rawValue, file.durability.rawValue)
         note(
             "--synchronous-standbys",
             options.synchronousStandbys.map { "\($0)" },
             "\(file.synchronousStandbys ?? 1)"
         )
+        changeable = differences.count
+        note("--instances", options.instances.map { "\($0)" }, "\(file.instances.count)")
+        note("--controllers", options.controllers.map { "\($0)" }, "\(file.controllerPorts.count)")
         note("--name", options.name, file.name.text)
         note("--port", options.port.map { "\($0)" }, "\(file.instances.first?.port ?? 0)")
         note("--postgres-bin", options.postgresBin.map(PostgresInstallation.standardized), file.postgresBin)
-        guard differences.isEmpty else {
-            throw CommandFailure(
-                .refused,
-                "could not bring up the cluster in \(folder.path) as asked: \(differences.joined(separator: "; ")); leave "
-                    + "the flags out to take it up as it is, name another --directory, or remove it with "
-                    + folder.command("down --remove")
-            )
+        guard !differences.isEmpty else { return }
+        let mode = (options.durability ?? file.durability).rawValue
+        let standbys = options.synchronousStandbys.map { " --synchronous-standbys \($0)" } ?? ""
+        var mends = ["leave the flags out to take it up as it is"]
+        if changeable > 0 {
+            mends.append("change it while it runs with " + folder.command("durability \(mode)\(standbys)"))
         }
+        if differences.count > changeable {
+            mends.append("name another --directory, or remove it with " + folder.command("down --remove"))
+        }
+        throw CommandFailure(
+            .refused,
+            "could not bring up the cluster in \(folder.path) as asked: \(differences.joined(separator: "; ")); "
+                + mends.joined(separator: "; ")
+        )
     }
 
     /// A folder that is neither empty nor ours is not touched.
@@ -143,7 +186,7 @@ package struct LocalCluster: Sendable {
         guard let attributes = try? FileManager.default.attributesOfItem(atPath: folder.path) else { return }
         guard attributes[.type] as? FileAttributeType == .typeDirectory else {
             throw CommandFailure(
-                .refused,
+                .usage,
                 "could not use \(folder.path): it is a file; name a directory with --directory"
             )
         }
@@ -170,17 +213,8 @@ package struct LocalCluster: Sendable {
         _ options: Options,
         _ account: Account
     ) async throws(CommandFailure) -> (ClusterFile, PostgresInstallation) {
-        let count = options.instances ?? 3
-        guard (1...instanceNames.count).contains(count) else {
-            throw CommandFailure(.usage, "could not make \(count) instances: choose 1 to \(instanceNames.count)")
-        }
+        let count = options.instances ?? defaultInstances
         let controllers = options.controllers ?? 1
-        guard (1...controllerLimit).contains(controllers) else {
-            throw CommandFailure(
-                .usage,
-                "could not make \(controllers) controllers: choose 1 to \(controllerLimit)"
-            )
-        }
         let durability = options.durability ?? ClusterSpec.defaultDurability(instances: count)
         guard durability != .required || count > 1 else {
             throw CommandFailure(
@@ -233,8 +267,8 @@ package struct LocalCluster: Sendable {
             throw CommandFailure(
                 .usage,
                 durability.isSynchronous
-                    ? "could not have commits wait for \(wanted) standbys: \(count) instances have \(count - 1); choose 1 to "
-                        + "\(max(1, count - 1))"
+                    ? "could not have commits wait for \(PlainText.count(wanted, "standby")): "
+                        + "\(PlainText.count(count, "instance")) can have \(count - 1) of them; choose 1 to \(max(1, count - 1))"
                     : "could not have commits wait for standbys: durability 'async' waits for nobody; choose 'preferred' "
                         + "or 'required'"
             )

@@ -8,9 +8,7 @@ enum PortChoice {
     /// Finds the first of `count` neighbouring ports that are free; it is `base`, if the user chose that.
     static func choose(_ count: Int, base: Int?) throws(CommandFailure) -> Int {
         if let base {
-            guard base >= 1024, base + count <= 65536 else {
-                throw CommandFailure(.usage, "could not use port \(base): choose one between 1024 and \(65536 - count)")
-            }
+            try checkRange(base, count)
             for port in base..<base + count { try check(port) }
             return base
         }
@@ -22,6 +20,12 @@ enum PortChoice {
             .failed,
             "could not find \(count) free ports in a row on 127.0.0.1; free some, or choose with --port"
         )
+    }
+
+    /// Refuses a first port that leaves no room for the others, or that belongs to the system.
+    static func checkRange(_ base: Int, _ count: Int) throws(CommandFailure) {
+        guard base < 1024 || base > 65536 - count else { return }
+        throw CommandFailure(.usage, "could not use port \(base): choose one between 1024 and \(65536 - count)")
     }
 
     static func check(_ port: Int) throws(CommandFailure) {

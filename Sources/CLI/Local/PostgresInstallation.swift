@@ -12,7 +12,14 @@ struct PostgresInstallation: Hashable, Sendable {
 
     /// Finds the server's programs: where the user says, or in the usual places.
     static func find(named: String?, for account: Account) async throws(CommandFailure) -> PostgresInstallation {
-        if let named { return try await examine(standardized(named), for: account) }
+        if let named {
+            do throws(CommandFailure) {
+                return try await examine(standardized(named), for: account)
+            } catch {
+                // Whoever named them can name others.
+                throw CommandFailure(.usage, error.description)
+            }
+        }
         var complaint: CommandFailure?
         for path in await candidates() where missing(in: path).isEmpty {
             do throws(CommandFailure) {

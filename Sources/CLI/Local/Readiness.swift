@@ -6,7 +6,8 @@ extension LocalCluster {
     /// Waits until the primary admits clients and every standby streams from it.
     ///
     /// Gives the state in which all was well. At the deadline a `CommandFailure` of kind `timedOut` says what is
-    /// missing. `report` takes a line for each thing that was reached.
+    /// missing; one of kind `refused` says at once that nobody becomes primary while the cluster is paused (R18).
+    /// `report` takes a line for each thing that was reached.
     @discardableResult
     package mutating func waitUntilReady(
         deadline: Duration = .seconds(120),
@@ -27,6 +28,13 @@ extension LocalCluster {
                     guard let line = progress.line(for: instance, at: elapsed) else { continue }
                     report("  \(seconds(elapsed)) \(instance.name): \(line)")
                 }
+                if let standstill = Self.standstill(in: view) {
+                    throw CommandFailure(
+                        .refused,
+                        "could not bring up a primary for the cluster in \(folder.path): \(standstill); everything else "
+                            + "was started, \(folder.command("resume")) lets it go on"
+                    )
+                }
                 missing = Self.missing(in: view)
                 if missing.isEmpty, let complaint = await complaintOfClients(view) { missing = [complaint] }
                 if missing.isEmpty {
@@ -42,6 +50,11 @@ extension LocalCluster {
             "could not bring up the cluster in \(folder.path) within \(deadline.wholeMilliseconds / 1000) s: missing: "
                 + "\(missing.joined(separator: "; ")); look at \(folder.command("status")) and at the logs in \(folder.path)"
         )
+    }
+
+    /// Why nobody becomes primary until a person says so; nil if nothing keeps the cluster from that (R18).
+    package static func standstill(in view: ClusterView) -> String? {
+        view.waiting.flatMap { $0.rule == "R18" ? $0.text : nil }
     }
 
     /// What keeps a cluster from being complete; empty if nothing does.
@@ -128,7 +141,7 @@ private struct Progress {
         var words = [instance.role]
         if instance.opened && instance.role != "lost" { words.append("admits clients") }
         if instance.streaming { words.append("streams") }
-        if !instance.activity.isEmpty && instance.activity != instance.role { words.append(instance.activity) }
+        if !instance.work.isEmpty { words.append(instance.work) }
         if let fault = faults[instance.name], !fault.text.isEmpty, elapsed - fault.since >= Self.patience {
             words.append(fault.text)
         }
@@ -136,6 +149,18 @@ private struct Progress {
         guard told[instance.name] != line else { return nil }
         told[instance.name] = line
         return line
+    }
+}
+
+extension ClusterView.Instance {
+    /// What it is at beyond what its role says already; empty if nothing.
+    package var work: String {
+        guard activity != role, activity.hasPrefix(role + ": ") else { return activity == role ? "" : activity }
+        // A server that starts refuses sessions in words that say the same.
+        let refusal = activity.components(separatedBy: "FATAL:").last ?? ""
+        let words = refusal.trimmingCharacters(in: .whitespaces)
+        if words == "the database system is starting up" { return "" }
+        return activity.contains("FATAL:") ? words : String(activity.dropFirst(role.count + 2))
     }
 }
 

@@ -28,9 +28,11 @@ package struct RebuildWatch: Sendable {
     package func end(within limit: Duration) async throws(CommandFailure) -> String {
         let clock = ContinuousClock()
         let end = clock.now + limit
+        var last: ClusterView?
         while clock.now < end {
-            if let view = try? await question.view(), let one = view.instances.first(where: { $0.name == name }),
-                let incarnation = one.incarnation, incarnation != before, one.streaming
+            last = (try? await question.view()) ?? last
+            if let one = last?.instances.first(where: { $0.name == name }), let incarnation = one.incarnation,
+                incarnation != before, one.streaming
             {
                 return "'\(name)' streams again, as incarnation \(incarnation)"
             }
@@ -43,7 +45,8 @@ package struct RebuildWatch: Sendable {
         let seconds = limit.components.seconds
         throw CommandFailure(
             .timedOut,
-            "could not see '\(name)' stream within \(seconds) s; see \(folder.command("status")) for how far it is"
+            "could not see '\(name)' stream within \(seconds) s\(WaitingText.text(last)); see "
+                + "\(folder.command("status")) for how far it is"
         )
     }
 }

@@ -58,6 +58,7 @@ package struct StatusReport: Sendable {
         )
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        if let key = LSN.textKey { encoder.userInfo[key] = true }
         return String(decoding: try encoder.encode(answer), as: UTF8.self)
     }
 
@@ -136,8 +137,10 @@ package struct StatusReport: Sendable {
             "INSTANCE", "ROLE", "ADDRESS", "TIMELINE", "POSITION", "LAG", "STATE", "VOTES", "REPORT", "NOTE",
         ])
         for instance in view.instances {
-            var notes = [instance.activity, instance.fault].filter { !$0.isEmpty }
-            if let lease = instance.leaseRemaining, instance.name == view.primary { notes.append("lease \(lease) ms") }
+            var notes = [instance.work, instance.fault].filter { !$0.isEmpty }
+            if let lease = instance.leaseRemainingMilliseconds, instance.name == view.primary {
+                notes.append("lease \(lease) ms")
+            }
             table.add([
                 instance.name.text, instance.role, "\(instance.server)",
                 instance.position.map { "\($0.timeline)" } ?? "-", instance.position.map { "\($0.lsn)" } ?? "-",
@@ -161,7 +164,7 @@ package struct StatusReport: Sendable {
     }
 
     private static func age(_ instance: ClusterView.Instance) -> String {
-        guard let age = instance.reportAge else { return "never" }
+        guard let age = instance.reportAgeMilliseconds else { return "never" }
         return age < 10_000 ? "\(age) ms ago" : "\(age / 1000) s ago"
     }
 

@@ -33,7 +33,12 @@ package struct Strike: Sendable {
     /// Finds the instance that a word means: a name, or `primary`.
     package func instance(_ word: String) async throws(CommandFailure) -> InstanceName {
         if word == "primary" {
-            let view = try await ControllerQuestion(of: file, in: folder).view()
+            let view: ClusterView
+            do throws(CommandFailure) {
+                view = try await ControllerQuestion(of: file, in: folder).view()
+            } catch {
+                throw CommandFailure(error.kind, "\(error); or name the instance")
+            }
             guard let primary = view.primary, view.phase == .steady else {
                 throw CommandFailure(
                     .failed,
@@ -43,11 +48,9 @@ package struct Strike: Sendable {
             return primary
         }
         guard let name = file.names.first(where: { $0.text == word }) else {
-            let names = file.names.map(\.text).joined(separator: ", ")
-            throw CommandFailure(
-                .usage,
-                "could not find an instance '\(word.prefix(60))': there are \(names), and `primary`"
-            )
+            let several = file.controllerPorts.count > 1 ? file.controllerPorts.indices.map(file.controllerName) : []
+            let names = (file.names.map(\.text) + ["primary", "controller"] + several).joined(separator: ", ")
+            throw CommandFailure(.usage, "could not find '\(word.prefix(60))' in the cluster: there are \(names)")
         }
         return name
     }

@@ -7,14 +7,35 @@ package struct Teardown: Sendable {
     package let file: ClusterFile
     package let folder: ClusterFolder
 
+    /// Whether the directory was taken away under the processes: then there is nothing to lock or to write there.
+    private let isStray: Bool
+
     package init(of file: ClusterFile, in folder: ClusterFolder) {
         self.file = file
         self.folder = folder
+        isStray = false
+    }
+
+    /// Finds the processes of a cluster that was once in a directory in which there is none now.
+    ///
+    /// - Returns: nil if none runs.
+    package init?(ofStraysIn folder: ClusterFolder) {
+        guard let file = ClusterFile.anything, !ClusterProcesses(of: file, in: folder).isEmpty else { return nil }
+        self.file = file
+        self.folder = folder
+        isStray = true
+    }
+
+    /// The processes of the cluster, for people.
+    var processNumbers: String {
+        ClusterProcesses(of: file, in: folder).all.map { "\($0.processID)" }.joined(separator: ", ")
     }
 
     /// Agents first, that nobody is promoted or started anew; then servers with their launchers; then the controller.
-    package func stop(report: @Sendable (String) -> Void) async throws {
-        let lock = try LocalCluster.acquireLock(folder)
+    ///
+    /// `keepsData` says whether the directory stays; `report` takes lines for the person who waits.
+    package func stop(keepsData: Bool = true, report: @Sendable (String) -> Void) async throws {
+        let lock = isStray ? nil : try LocalCluster.acquireLock(folder)
         defer { withExtendedLifetime(lock) {} }
         let running = ClusterProcesses(of: file, in: folder)
         if running.isEmpty {
@@ -34,13 +55,27 @@ package struct Teardown: Sendable {
         await end(controllers.count > 1 ? "controllers" : "controller", controllers, within: .seconds(5), report)
         let left = ClusterProcesses(of: file, in: folder)
         guard left.isEmpty else {
-            let numbers = left.started(file.names).map { "\($0.processID)" }.joined(separator: ", ")
-            throw CommandFailure(.timedOut, "could not stop process \(numbers): it does not end even after SIGKILL")
+            throw CommandFailure(
+                .timedOut,
+                "could not stop process \(processNumbers): it does not end even after SIGKILL; end it by hand"
+            )
         }
+        if isStray { return report("What ran of an earlier cluster in \(folder.path) is down.") }
         var stopped = file
         stopped.processes = []
         try stopped.write(in: folder)
-        report("Cluster '\(file.name)' is down; its data stays in \(folder.path).")
+        report("Cluster '\(file.name)' is down" + (keepsData ? "; its data stays in \(folder.path)." : "."))
+        guard keepsData, let record = recorded(), record.pauseReason != nil else { return }
+        report(
+            "It is paused: after \(folder.command("up")) nobody becomes primary until \(folder.command("resume")), or "
+                + "`promote`."
+        )
+    }
+
+    /// The record as the controllers left it; nil if there is none that can be read.
+    private func recorded() -> ClusterRecord? {
+        guard let bytes = try? DurableFile.read(folder.recordFile, limit: 4 << 20) else { return nil }
+        return try? JSONDecoder().decode(ClusterRecord.self, from: Data(bytes))
     }
 
     /// Removes the folder; only called for a folder whose `cluster.json` says that it is ours.

@@ -11,8 +11,8 @@ struct DemoCommand: AsyncParsableCommand {
         discussion: """
             Brings up three instances in a temporary directory, writes without pause, kills the primary's postmaster with \
             SIGKILL, shows the failover as it happens, waits until the old primary streams as a standby again, and reads \
-            every acknowledged row back. The last line is one JSON object after the word DEMO. Stops everything at the
-            end, also when interrupted.
+            every acknowledged row back. The last line is one JSON object after the word DEMO. Stops everything at \
+            the end, also when interrupted.
             """
     )
 
@@ -29,10 +29,9 @@ struct BenchQuick: AsyncParsableCommand {
         commandName: "bench-quick",
         abstract: "Measure failovers beside what PostgreSQL alone needs for a promotion.",
         discussion: """
-            SIGKILL of the postmaster to the first commit on the new primary, several times; the same run's floor:
-            PostgreSQL alone from trigger file to first commit, of a server alone and of one whose commits wait for
-            another standby; memory and processor time of agent and launcher at rest.
-            The last line is one JSON object after the word BENCH-QUICK.
+            SIGKILL of the postmaster to the first commit on the new primary, several times; the same run's floor: \
+            PostgreSQL alone from trigger file to first commit, of a server alone and of one whose commits wait for \
+            another standby; memory and processor time of agent and launcher at rest. The last line is one JSON object after the word BENCH-QUICK.
             """
     )
 

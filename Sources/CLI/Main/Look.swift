@@ -44,7 +44,11 @@ struct HistoryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "history",
         abstract: "Explain each change of primary.",
-        discussion: "Newest last: why, on what evidence, and how long each phase took."
+        discussion: """
+            Newest last: why, on what evidence, and how long each phase took: detect until the primary was shown to be \
+            gone (stop: until it was stopped, where that was planned), decide until the new term was recorded, prepare \
+            until a candidate was, promote until that was out of recovery, route until it admitted clients.
+            """
     )
 
     @OptionGroup var options: ClusterOptions

@@ -26,7 +26,7 @@ struct Local: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a cluster of real servers on this machine.",
         discussion: """
-            Each cluster has a directory of its own, and ports of its own: several run side by side, each named by
+            Each cluster has a directory of its own, and ports of its own: several run side by side, each named by \
             --directory. Started by root, the servers run as the user 'postgres'.
             """,
         subcommands: [

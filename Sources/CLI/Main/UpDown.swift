@@ -81,8 +81,9 @@ struct Down: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Stop everything of a cluster.",
         discussion: """
-            Servers are stopped cleanly, or killed if they do not stop in time. The data stays for the next
-            `understudy local up`, unless --remove is given.
+            Servers are stopped cleanly, or killed if they do not stop in time. The data stays for the next \
+            `understudy local up`, unless --remove is given. In a directory that was taken away under a running \
+            cluster, ends the processes that are left of it.
             """
     )
 
@@ -92,9 +93,13 @@ struct Down: AsyncParsableCommand {
     var remove = false
 
     func run() async throws {
-        let (file, folder) = try options.cluster()
-        let teardown = Teardown(of: file, in: folder)
-        try await teardown.stop(report: say)
+        let folder = try ClusterFolder(named: options.directory)
+        // A directory that was taken away leaves processes behind; whatever lies there now is not ours to remove.
+        if try ClusterFile.read(in: folder) == nil, let strays = Teardown(ofStraysIn: folder) {
+            return try await strays.stop(report: say)
+        }
+        let teardown = Teardown(of: try ClusterFile.require(in: folder), in: folder)
+        try await teardown.stop(keepsData: !remove, report: say)
         if remove { try teardown.remove(report: say) }
     }
 }

@@ -16,8 +16,8 @@ struct ChaosCommand: AsyncParsableCommand {
             Three hosts with launcher, agent and PostgreSQL, two with controllers and one with the clients are \
             network namespaces of this machine, joined by a switch in this program. Each round draws one or two \
             faults from the seed: processes and whole hosts killed or frozen, links cut in one or both directions, \
-            slow and lossy links, a full or hanging disk, certificates that nobody trusts, everything restarted. Then all is healed, and within two minutes a \
-            primary must take every kind of write and all standbys must stream; else the round counts as stuck. What \
+            slow and lossy links, a full or hanging disk, certificates that nobody trusts, everything restarted. Then \
+            all is healed, and within two minutes a primary must take every kind of write and all standbys must stream; else the round counts as stuck. What \
             ends is started again after a second, as a service manager would.
 
             Seven clients write all the time: elements of a set that only grows, transfers between accounts of \

@@ -127,6 +127,20 @@ extension ClusterMachine {
         return found
     }
 
+    /// What clients will wait for once it is promoted, where nobody lowers k by himself; empty if enough are there.
+    func openingText(of name: InstanceName, _ record: ClusterRecord, _ now: MonotonicInstant) -> String {
+        guard spec.durability == .required, let old = record.primaryMember, let one = observation(name),
+            let candidate = one.member, let rule = record.rules.last?.promoting(candidate, replacing: old)
+        else { return "" }
+        let standbys = seen.filter { other in
+            other.spec.name != name && isFresh(other, now) && isUsable(other) && !isHanging(other, record, now)
+        }.compactMap(\.member)
+        guard rule.voters.filter(standbys.contains).count < rule.required else { return "" }
+        let names = rule.voters.map(\.name.text).joined(separator: ", ")
+        return "; '\(name)' admits clients only when \(rule.required) of \(names) "
+            + (rule.required == 1 ? "streams" : "stream") + " from it (R23): `durability preferred` lifts that"
+    }
+
     /// Whether it may never answer although its agent does: what hangs cannot be stopped, and does not release.
     private func isHanging(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> Bool {
         guard one.spec.name == record.primary, let report = one.report else { return false }

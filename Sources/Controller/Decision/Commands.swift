@@ -71,13 +71,13 @@ extension ClusterMachine {
 
     private mutating func pause(_ record: ClusterRecord, _ reason: String, _ id: UInt64) {
         let text = reason.isEmpty ? "asked for by an operator" : reason
-        if record.pauseReason == text { return reply(id, .done, "paused already: \(text)") }
+        if record.pauseReason == text { return reply(id, .done, "Paused already: \(text).") }
         explain(.pause, rule: "R18", "paused: no change of primary begins by itself", evidence: [text])
         store { $0.pauseReason = text }
         promise(
             id,
             "Paused: no change of primary begins by itself. Leases and fencing go on; a switchover and a promotion by "
-                + "hand work. Go on with `resume`."
+                + "hand work. A primary that stops, with the whole cluster, too, stays down. Go on with `resume`."
         )
     }
 
@@ -184,6 +184,7 @@ extension ClusterMachine {
         let price =
             (hang.isEmpty ? "" : hang.joined() + "; ")
             + (losses.isEmpty ? "nothing acknowledged is lost" : "may be lost: \(losses.joined(separator: "; "))")
+            + openingText(of: name, record, now)
         if isDryRun { return reply(id, .done, "'\(name)' would be promoted: \(price)") }
         let why = "an operator promotes '\(name)' by hand" + (losses.isEmpty ? "" : " and accepts the loss of data")
         explain(.byHand, rule: losses.isEmpty ? "R18" : "R19", why, evidence: hang + losses)
@@ -222,8 +223,9 @@ extension ClusterMachine {
         if losses.isEmpty { return nil }
         guard word.accepts else {
             let text =
-                "promoting '\(name)' could lose acknowledged commits: \(losses.joined(separator: "; ")); wait for the "
-                + "missing members, or accept that with --accept-data-loss"
+                "promoting '\(name)' could lose acknowledged commits: \(losses.joined(separator: "; "))"
+                + openingText(of: name, record, now)
+                + "; wait for the missing members, or accept that with --accept-data-loss"
             return ("R19", text)
         }
         guard word.isOff || cannotServeUnseen(record, now) else {

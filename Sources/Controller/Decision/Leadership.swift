@@ -221,7 +221,7 @@ public struct LeadershipMachine: Hashable, Sendable {
         dueAt = begunAt + duration / 3
         guard !leads else { return }
         leads = true
-        let text = "this controller leads from here on, for the \(written.turn). time that one was chosen"
+        let text = "this controller leads from here on, turn \(written.turn)"
         actions.append(.explain(Explanation(.record, rule: "R11", text)))
         actions.append(.began)
     }

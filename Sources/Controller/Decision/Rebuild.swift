@@ -19,7 +19,8 @@ extension ClusterMachine {
             return isDryRun ? reply(id, .refused, would + text) : refuse(id, rule, text)
         }
         guard let report = one.report, isFresh(one, now) else {
-            return reply(id, .failed, "\(would)the agent of '\(name)' does not report: start it first")
+            let text = "the agent of '\(name)' does not report: start it first"
+            return isDryRun ? reply(id, .refused, would + text) : refuse(id, "R15", text)
         }
         let primary = record.primary?.text ?? "the primary"
         guard let incarnation = report.state.incarnation else {

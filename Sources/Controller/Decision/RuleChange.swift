@@ -204,7 +204,7 @@ extension ClusterMachine {
             rule.mode.isSynchronous && rule.isSingleServer
                 ? "the rule is now \(rule): a single server, which only itself can succeed"
                 : "the rule is now \(rule)",
-            evidence: ["\(count) voters flushed past \(barrier)"]
+            evidence: ["\(count) \(count == 1 ? "voter has" : "voters have") flushed past \(barrier)"]
         )
         // A confirmation that is accepted counts as a full new lease (R3).
         let horizon = now + spec.timings.leaseHorizon

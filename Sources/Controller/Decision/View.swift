@@ -48,9 +48,10 @@ extension ClusterMachine {
     private func instanceView(_ one: Seen, _ record: ClusterRecord, _ now: MonotonicInstant) -> ClusterView.Instance {
         var view = ClusterView.Instance(name: one.spec.name, server: one.spec.server, role: role(one, now))
         view.connected = one.connected
-        view.reportAge = one.reportAt.map { (now - $0).wholeMilliseconds }
+        view.reportAgeMilliseconds = one.reportAt.map { (now - $0).wholeMilliseconds }
         if let until = one.leaseUntil, until > now, one.spec.name == record.primary {
-            view.leaseRemaining = (until - now).wholeMilliseconds
+            // Counted is what it may take the holder to stop, too; shown is what it was granted.
+            view.leaseRemainingMilliseconds = min(until - now, spec.timings.leaseDuration).wholeMilliseconds
         }
         view.fault = one.attachFault
         guard let report = one.report else {
@@ -59,7 +60,7 @@ extension ClusterMachine {
         }
         view.incarnation = report.state.incarnation
         view.position = report.status?.position
-        view.opened = report.opened && report.state.isPrimaryInOffice
+        view.opened = report.opened && report.state.isPrimaryInOffice && one.spec.name == record.primary
         view.activity = report.activity
         if one.attachFault.isEmpty { view.fault = report.fault }
         view.serverVersion = report.status?.serverVersion ?? 0
@@ -67,7 +68,8 @@ extension ClusterMachine {
         view.keptWAL = report.keptWAL
         if one.spec.name != record.primary { view.obstacle = obstacle(one, record, now)?.description ?? "" }
         view.votes = one.member.map(record.newestRule.voters.contains) ?? false
-        view.streaming = one.spec.name != record.primary && isFresh(one, now) && isReceiving(report, record)
+        let isRecent = one.reportAt.map { now - $0 <= spec.timings.reportInterval * 2 } ?? false
+        view.streaming = one.spec.name != record.primary && isRecent && isFresh(one, now) && isReceiving(report, record)
         let primary = record.primary.flatMap(observation)?.report?.status?.position
         if let own = report.status?.position, let primary, own.timeline == primary.timeline {
             view.lagBytes = primary.lsn.bytes(since: own.lsn)

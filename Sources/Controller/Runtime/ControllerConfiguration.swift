@@ -29,6 +29,11 @@ public struct ControllerConfiguration: Sendable {
         "timings.voterPatience", "timings.repeatedFailoverDelay", "timings.hangTimeout",
     ]
 
+    /// How many standbys a commit may wait for, as far as there are so many instances.
+    public static let standbys: ClosedRange<UInt64> = 1...UInt64(ClusterSpec.largestCount - 1)
+    /// How many it waits for unless the configuration says so.
+    public static let defaultStandbys = 1
+
     /// Reads and checks a configuration.
     ///
     /// - Throws: `ConfigurationError` with every fault found.
@@ -36,7 +41,7 @@ public struct ControllerConfiguration: Sendable {
         var reader = given
         let name = reader.clusterName()
         let chosen = Self.durability(&reader)
-        let standbys = reader.number("synchronousStandbys", within: 1...31) ?? 1
+        let standbys = reader.number("synchronousStandbys", within: Self.standbys) ?? UInt64(Self.defaultStandbys)
         let listen = reader.endpoint("listen")
         let advertised = reader.text("advertise") == nil ? nil : reader.endpoint("advertise")
         let folder = reader.requiredText("certificates")
@@ -59,7 +64,7 @@ public struct ControllerConfiguration: Sendable {
             instances.append(instance)
         }
         let timings = reader.timings()
-        let lag = reader.number("maximumLagOnFailover", within: 0...(1 << 50)) ?? 1 << 20
+        let lag = reader.number("maximumLagOnFailover", within: 0...ClusterSpec.largestMaximumLag)
         let disabled = reader.flag("failover.isDisabled") ?? false
         logLevel = reader.logLevel()
         reader.refuseUnknownKeys()
@@ -76,7 +81,7 @@ public struct ControllerConfiguration: Sendable {
             synchronousStandbys: Int(standbys),
             instances: instances,
             timings: timings,
-            maximumLagOnFailover: lag,
+            maximumLagOnFailover: lag ?? ClusterSpec.defaultMaximumLag,
             failoverDisabled: disabled
         )
         for fault in spec.faults { reader.fault(fault) }

@@ -11,13 +11,23 @@ public struct OperatorClient: Sendable {
     private let cluster: ClusterName
     private let tls: TLSContext
     private let software: String
+    private let mend: String
 
     /// Names the controllers of a cluster and the certificate to show them.
-    public init(cluster: ClusterName, endpoints: [Endpoint], tls: TLSContext, software: String) {
+    ///
+    /// `mend` is what a person can do where none answers.
+    public init(
+        cluster: ClusterName,
+        endpoints: [Endpoint],
+        tls: TLSContext,
+        software: String,
+        mend: String = "check that it runs"
+    ) {
         self.cluster = cluster
         self.endpoints = endpoints
         self.tls = tls
         self.software = software
+        self.mend = mend
     }
 
     /// Asks the first controller that takes us.
@@ -40,7 +50,7 @@ public struct OperatorClient: Sendable {
         try? await group.shutdownGracefully()
         if let answer = exchange.answer { return answer }
         if exchange.isExpired { reason = "no answer within \(deadline.wholeMilliseconds) ms" }
-        throw ControlError("could not ask the controller of cluster '\(cluster)': \(reason); check that it runs")
+        throw ControlError("could not ask the controller of cluster '\(cluster)': \(reason); \(mend)")
     }
 
     private func attempt(

@@ -79,28 +79,49 @@ public struct Timings: Hashable, Sendable, Codable {
     /// How long a controller leads without renewing (R11).
     public var leadershipDuration: Duration { leaseDuration }
 
+    /// The least and the most that each duration may be.
+    public enum Bounds {
+        /// A day: no configuration takes more.
+        public static let longest = Duration.seconds(86_400)
+        /// Of `reportInterval`.
+        public static let reportInterval = Duration.milliseconds(50)...Duration.seconds(15)
+        /// Of `leaseDuration`.
+        public static let leaseDuration = Duration.seconds(1)...Duration.seconds(60)
+        /// Of `fenceBudget`, at the longest lease.
+        public static let fenceBudget = Duration.milliseconds(100)...Duration.seconds(15)
+        /// Of `promotionTimeout`.
+        public static let promotionTimeout = Duration.seconds(1)...longest
+        /// Of `rebuildAfter`.
+        public static let rebuildAfter = Duration.seconds(5)...longest
+        /// Of `voterPatience`.
+        public static let voterPatience = Duration.seconds(1)...Duration.seconds(3600)
+        /// Of `repeatedFailoverDelay`.
+        public static let repeatedFailoverDelay = Duration.zero...longest
+        /// Of `hangTimeout`.
+        public static let hangTimeout = Duration.seconds(5)...longest
+    }
+
     /// What is wrong with these durations; empty if nothing is.
     public var faults: [String] {
         var found: [String] = []
-        if reportInterval < .milliseconds(50) || reportInterval > .seconds(15) {
-            found.append("reportInterval must be between 50 ms and 15 s")
+        func check(_ name: String, _ duration: Duration, _ bounds: ClosedRange<Duration>) {
+            if bounds.contains(duration) { return }
+            found.append("\(name) must be between \(bounds.lowerBound.text) and \(bounds.upperBound.text)")
         }
-        if leaseDuration < .seconds(1) || leaseDuration > .seconds(60) {
-            found.append("leaseDuration must be between 1 s and 60 s")
-        }
+        check("reportInterval", reportInterval, Bounds.reportInterval)
+        check("leaseDuration", leaseDuration, Bounds.leaseDuration)
         if leaseDuration < reportInterval * 4 {
             found.append("leaseDuration must be at least 4 times reportInterval")
         }
-        if fenceBudget < .milliseconds(100) || fenceBudget * 4 > leaseDuration {
-            found.append("fenceBudget must be at least 100 ms and at most a quarter of leaseDuration")
+        let leastFenceBudget = Bounds.fenceBudget.lowerBound
+        if fenceBudget < leastFenceBudget || fenceBudget * 4 > leaseDuration {
+            found.append("fenceBudget must be at least \(leastFenceBudget.text) and at most a quarter of leaseDuration")
         }
-        if promotionTimeout < .seconds(1) { found.append("promotionTimeout must be at least 1 s") }
-        if rebuildAfter < .seconds(5) { found.append("rebuildAfter must be at least 5 s") }
-        if hangTimeout < .seconds(5) { found.append("hangTimeout must be at least 5 s") }
-        if voterPatience < .seconds(1) || voterPatience > .seconds(3600) {
-            found.append("voterPatience must be between 1 s and 1 h")
-        }
-        if repeatedFailoverDelay < .zero { found.append("repeatedFailoverDelay must not be negative") }
+        check("promotionTimeout", promotionTimeout, Bounds.promotionTimeout)
+        check("rebuildAfter", rebuildAfter, Bounds.rebuildAfter)
+        check("hangTimeout", hangTimeout, Bounds.hangTimeout)
+        check("voterPatience", voterPatience, Bounds.voterPatience)
+        check("repeatedFailoverDelay", repeatedFailoverDelay, Bounds.repeatedFailoverDelay)
         return found
     }
 }
@@ -129,7 +150,7 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         synchronousStandbys: Int = 1,
         instances: [InstanceSpec],
         timings: Timings = Timings(),
-        maximumLagOnFailover: UInt64 = 1 << 20,
+        maximumLagOnFailover: UInt64 = Self.defaultMaximumLag,
         failoverDisabled: Bool = false
     ) {
         self.name = name
@@ -140,6 +161,13 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
         self.maximumLagOnFailover = maximumLagOnFailover
         self.failoverDisabled = failoverDisabled
     }
+
+    /// How much a candidate may miss in `async` where nobody chose: 1 MiB.
+    public static let defaultMaximumLag: UInt64 = 1 << 20
+    /// The most that may be chosen for that.
+    public static let largestMaximumLag: UInt64 = 1 << 50
+    /// The most instances.
+    public static let largestCount = 32
 
     /// What a cluster of so many instances is given where nobody chose.
     public static func defaultDurability(instances: Int) -> Durability { instances > 1 ? .preferred : .async }
@@ -156,7 +184,9 @@ public struct ClusterSpec: Hashable, Sendable, Codable {
     public var faults: [String] {
         var found = timings.faults
         if instances.isEmpty { found.append("instances must name at least one instance") }
-        if instances.count > 32 { found.append("instances must name at most 32 instances") }
+        if instances.count > Self.largestCount {
+            found.append("instances must name at most \(Self.largestCount) instances")
+        }
         let names = instances.map(\.name).sorted()
         for (one, next) in zip(names, names.dropFirst()) where one == next {
             found.append("instances names '\(one)' twice")

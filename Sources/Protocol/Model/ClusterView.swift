@@ -11,7 +11,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
         /// Whether its agent's connection is up.
         public var connected: Bool
         /// Whole milliseconds since the last report; nil if there was none.
-        public var reportAge: Int64?
+        public var reportAgeMilliseconds: Int64?
         /// Of its data directory; nil if it has none.
         public var incarnation: Incarnation?
         /// End of its WAL as last reported.
@@ -22,14 +22,14 @@ public struct ClusterView: Hashable, Sendable, Codable {
         ///
         /// As fine as the report interval.
         public var lagMilliseconds: Int64?
-        /// Receives from this term's primary, on its timeline.
+        /// Receives from this term's primary, on its timeline, by a report that is not older than two intervals.
         public var streaming: Bool
         /// Voter under the newest rule.
         public var votes: Bool
-        /// Admits clients as primary (R23).
+        /// Admits clients as the recorded primary (R23).
         public var opened: Bool
-        /// Whole milliseconds of lease that the controller counts with; nil if none.
-        public var leaseRemaining: Int64?
+        /// Whole milliseconds of lease that the controller counts with, at most a whole lease; nil if none.
+        public var leaseRemainingMilliseconds: Int64?
         /// Long work under way; empty if none.
         public var activity: String
         /// What keeps it from what it was told; empty if nothing.
@@ -49,7 +49,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
             self.server = server
             self.role = role
             connected = false
-            reportAge = nil
+            reportAgeMilliseconds = nil
             incarnation = nil
             position = nil
             lagBytes = nil
@@ -57,7 +57,7 @@ public struct ClusterView: Hashable, Sendable, Codable {
             streaming = false
             votes = false
             opened = false
-            leaseRemaining = nil
+            leaseRemainingMilliseconds = nil
             activity = ""
             fault = ""
             serverVersion = 0

@@ -22,6 +22,32 @@ public struct LSN: RawRepresentable, Hashable, Comparable, Sendable, Codable, Cu
         self.init(rawValue: high << 32 | low)
     }
 
+    /// Whoever encodes for people sets this to true, and gets PostgreSQL's own text; files of the programs hold numbers.
+    public static let textKey = CodingUserInfoKey(rawValue: "understudy.lsn.text")
+
+    /// Reads the number or PostgreSQL's own text.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let number = try? container.decode(UInt64.self) {
+            self.init(rawValue: number)
+            return
+        }
+        guard let found = LSN(try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "no position such as 16/B374D848")
+        }
+        self = found
+    }
+
+    /// Encodes the number, or the text where ``textKey`` asks for that.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if let key = Self.textKey, encoder.userInfo[key] as? Bool == true {
+            try container.encode(description)
+        } else {
+            try container.encode(rawValue)
+        }
+    }
+
     /// By number.
     public static func < (left: LSN, right: LSN) -> Bool { left.rawValue < right.rawValue }
 

@@ -44,4 +44,14 @@ extension Duration {
 
     /// Whole milliseconds, rounded towards zero.
     public var wholeMilliseconds: Int64 { wholeNanoseconds / 1_000_000 }
+
+    /// As configurations spell it: `500ms`, `3s`, `2m` or `24h`, in the largest unit that is exact.
+    public var text: String {
+        let count = wholeMilliseconds
+        if count == 0 { return "0s" }
+        for (suffix, unit) in [("h", Int64(3_600_000)), ("m", 60_000), ("s", 1000)] where count % unit == 0 {
+            return "\(count / unit)\(suffix)"
+        }
+        return "\(count)ms"
+    }
 }

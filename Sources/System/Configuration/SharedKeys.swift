@@ -83,9 +83,23 @@ extension ConfigurationReader {
         return timings
     }
 
+    /// From which level on lines are written unless the configuration says so.
+    public static let defaultLogLevel = Logger.Level.info
+
+    /// The level's names with the default, for the help of a program.
+    public static var logLevelHelp: String {
+        let known = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+        return "From which level on lines are written: \(known) (default \(defaultLogLevel.rawValue))"
+    }
+
+    /// A duration's default and bounds, for the help of a program: `(default 3s; 1s to 1m)`.
+    public static func help(_ key: KeyPath<Timings, Duration>, _ bounds: ClosedRange<Duration>) -> String {
+        "(default \(Timings()[keyPath: key].text); \(bounds.lowerBound.text) to \(bounds.upperBound.text))"
+    }
+
     /// `logLevel`: `info` if it is not given.
     public mutating func logLevel() -> Logger.Level {
-        guard let found = text("logLevel") else { return .info }
+        guard let found = text("logLevel") else { return Self.defaultLogLevel }
         if let level = Logger.Level(rawValue: found) { return level }
         let known = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
         fault("logLevel", "is '\(found)'; known are \(known)")

@@ -82,7 +82,10 @@ struct ByHandTests {
         #expect(desk.machine.waiting?.rule == "R19")
         try desk.askPromotion(of: "b")
         let refusal = try #require(desk.replies.last)
-        for part in ["refused: ", "2 of b, c", "reported WAL up to 0/1388, 1000 bytes more", "--accept-data-loss"] {
+        for part in [
+            "refused: ", "2 of b, c", "reported WAL up to 0/1388, 1000 bytes more", "--accept-data-loss",
+            "; 'b' admits clients only when 1 of a, c streams from it (R23): `durability preferred` lifts that;",
+        ] {
             #expect(refusal.contains(part), "\(refusal)")
         }
         #expect(desk.stored?.term == Term(rawValue: 1))
@@ -103,6 +106,20 @@ struct ByHandTests {
         #expect(desk.stored?.phase == .promoting && desk.stored?.primary?.text == "b")
         #expect(desk.stored?.history.last?.why.contains("accepts the loss of data") == true)
         #expect(desk.now >= MonotonicInstant(nanoseconds: 1_000_000_000) + .milliseconds(3250))
+    }
+
+    @Test("that clients will wait for standbys is said in `required` only, where k is not lowered (R23)")
+    func opening() throws {
+        for mode in [Durability.required, .preferred] {
+            var desk = try Desk.steady(mode)
+            try desk.reportPrimary("a", at: 5000)
+            try desk.report("b", receivingFrom: "a", at: 4000)
+            desk.tell(.disconnected(try desk.member("a").name))
+            try desk.report("b", at: 4000)
+            try desk.askPromotion(of: "b", accepts: true, isOff: true)
+            let reply = try #require(desk.replies.last)
+            #expect(reply.hasPrefix("done: ") && reply.contains("admits clients only when") == (mode == .required))
+        }
     }
 
     @Test("whoever holds more is named, and a loss that was not accepted is not made by it (R7)")

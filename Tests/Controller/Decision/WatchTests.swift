@@ -94,6 +94,41 @@ struct HardshipTests {
     }
 }
 
+@Suite("What people are shown of the instances")
+struct ShownTests {
+    private func shown(_ name: String, _ desk: Desk) throws -> ClusterView.Instance {
+        let view = try #require(desk.machine.view(at: desk.now))
+        return try #require(view.instances.first { $0.name.text == name })
+    }
+
+    @Test("a standby streams by a report that is not older than two intervals")
+    func streaming() throws {
+        var desk = try Desk.steady(.required)
+        try desk.report("b", receivingFrom: "a")
+        desk.now = desk.now + .milliseconds(1000)
+        #expect(try shown("b", desk).streaming)
+        desk.now = desk.now + .milliseconds(1)
+        #expect(try shown("b", desk).streaming == false)
+        #expect(try shown("b", desk).reportAgeMilliseconds == 1001)
+    }
+
+    @Test("open is only the recorded primary, with at most a whole lease")
+    func opened() throws {
+        var desk = try Desk.steady(.required)
+        try desk.reportPrimary("a")
+        #expect(try shown("a", desk).opened)
+        #expect(try shown("a", desk).leaseRemainingMilliseconds == 3000)
+        // What another says of itself makes it no primary.
+        try desk.report("b") { report in
+            report.state.role = .primary
+            report.state.primaryOfTerm = Term(rawValue: 1)
+            report.server = .primary
+            report.opened = true
+        }
+        #expect(try shown("b", desk).opened == false)
+    }
+}
+
 @Suite("Lag in time (R22)")
 struct LagTests {
     private func lag(_ desk: Desk, of name: String) throws -> Int64? {

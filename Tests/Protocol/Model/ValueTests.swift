@@ -1,4 +1,5 @@
 import ClusterModel
+import Foundation
 import Testing
 
 @Suite("Values of the model")
@@ -17,6 +18,41 @@ struct ValueTests {
     )
     func noLSN(text: String) {
         #expect(LSN(text) == nil)
+    }
+
+    @Test("an LSN is read from its number and from its text, and written as text only for people")
+    func lsnJSON() throws {
+        let lsn = try #require(LSN("16/B374D848"))
+        #expect(try JSONDecoder().decode([LSN].self, from: Data("[97500059720, \"16/B374D848\"]".utf8)) == [lsn, lsn])
+        #expect(throws: DecodingError.self) { try JSONDecoder().decode([LSN].self, from: Data("[\"16\"]".utf8)) }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .withoutEscapingSlashes
+        #expect(String(decoding: try encoder.encode([lsn]), as: UTF8.self) == "[97500059720]")
+        encoder.userInfo[try #require(LSN.textKey)] = true
+        #expect(String(decoding: try encoder.encode([lsn]), as: UTF8.self) == "[\"16/B374D848\"]")
+    }
+
+    @Test(
+        "a duration is spelled as configurations spell it, in the largest unit that is exact",
+        arguments: [(0, "0s"), (500, "500ms"), (3000, "3s"), (90_000, "90s"), (60_000, "1m"), (86_400_000, "24h")]
+    )
+    func durations(milliseconds: Int, text: String) {
+        #expect(Duration.milliseconds(milliseconds).text == text)
+    }
+
+    @Test("a duration out of its bounds is named with them")
+    func bounds() {
+        var timings = Timings()
+        #expect(timings.faults.isEmpty)
+        timings.hangTimeout = .seconds(4)
+        timings.repeatedFailoverDelay = .seconds(-1)
+        timings.voterPatience = .seconds(3601)
+        #expect(
+            timings.faults == [
+                "hangTimeout must be between 5s and 24h", "voterPatience must be between 1s and 1h",
+                "repeatedFailoverDelay must be between 0s and 24h",
+            ]
+        )
     }
 
     @Test("bytes between two LSNs are never negative")
