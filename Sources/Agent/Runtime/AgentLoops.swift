@@ -1,4 +1,5 @@
 import ClusterModel
+import ControlChannel
 import InstanceDecision
 import LauncherClient
 import LauncherProtocol
