@@ -231,12 +231,7 @@ struct FailoverTests {
         #expect(try await isMarked(a))
         try await keptWAL(a, from: lineage.forks[0])
         #expect(await checkpoint == nil)
-        #expect(
-            await a.adapter.start(.standby(.upstream(upstream)), peers: [world.second, world.third]) == .started
-        )
-        try await eventually("the old primary streams", within: .seconds(10)) {
-            try await b.adapter.poll(within: .seconds(2)).senders.count == 2
-        }
+        try await streamsAgain(world, upstream)
         let row = try await session.query("INSERT INTO kept VALUES (2001) RETURNING n", deadline: .seconds(5))
         #expect(row.first() == "2001")
         try await eventually("the old primary holds the new rows, and not its own") {
@@ -273,6 +268,15 @@ struct FailoverTests {
         }
         #expect(await a.adapter.inspect() == before)
         #expect(FileManager.default.fileExists(atPath: a.file("pgdata/standby.signal")))
+    }
+
+    private func streamsAgain(_ world: World, _ upstream: Upstream) async throws {
+        #expect(
+            await world.a.adapter.start(.standby(.upstream(upstream)), peers: [world.second, world.third]) == .started
+        )
+        try await eventually("the old primary streams", within: .seconds(10)) {
+            try await world.b.adapter.poll(within: .seconds(2)).senders.count == 2
+        }
     }
 
     /// What the old primary wrote past the fork can be read yet; PostgreSQL's own tool says so.
