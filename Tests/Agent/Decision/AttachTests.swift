@@ -43,7 +43,13 @@ struct AttachTests {
             if isRewind { (state.primaryOfTerm, state.releasedTerm) = (Term(rawValue: 1), Term(rawValue: 1)) }
         }
         var steps = try bench.order(.follow(bench.plan(history(bench))), term: 2, version: 5)
-        if isRewind { steps = bench.tell(.completed(try steps.id, facts(bench, clean: false, wasPrimary: true))) }
+        if isRewind {
+            steps = bench.tell(.completed(try steps.id, facts(bench, clean: false, wasPrimary: true)))
+            #expect(steps.steps.last == "make ready")
+            var early = bench
+            #expect(early.tell(.completed(try steps.id, .foundServer)).steps == ["attach"])
+            steps = bench.tell(.completed(try steps.id, .readyToRewind))
+        }
         #expect(steps.steps.last == (isRewind ? "rewind" : "clone"))
         #expect(bench.tell(.completed(try steps.id, .foundServer)).steps == ["attach"])
         #expect(bench.tell(.tick, after: .seconds(60)).steps.isEmpty)

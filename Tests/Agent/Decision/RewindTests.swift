@@ -122,12 +122,14 @@ struct UntouchedTests {
 struct CheckpointTests {
     @Test("one that failed is taken again as long as this primary is in office (R14)")
     func again() throws {
-        var bench = try Bench.attached { state in
-            state.role = .primary
-            state.primaryOfTerm = Term(rawValue: 1)
-            state.promised = Stamp(term: Term(rawValue: 1), version: RecordVersion(rawValue: 1))
-        }
-        bench.attach(bench.machine.state, .running(lease: .seconds(60)))
+        var bench = try Bench()
+        var state = InstanceState()
+        state.incarnation = Incarnation(number: 2)
+        state.role = .primary
+        state.primaryOfTerm = Term(rawValue: 1)
+        state.promised = Stamp(term: Term(rawValue: 1), version: RecordVersion(rawValue: 1))
+        bench.attach(state, .running(lease: .seconds(60)))
+        #expect(bench.first.steps == ["checkpoint"])
         #expect(bench.tell(.checkpointFailed("the server does not answer")).steps.isEmpty)
         #expect(bench.tell(.tick, after: .milliseconds(999)).steps.isEmpty)
         #expect(bench.tell(.tick, after: .milliseconds(1)).steps == ["checkpoint"])

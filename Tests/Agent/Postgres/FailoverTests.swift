@@ -214,10 +214,7 @@ struct FailoverTests {
         // Its segment of the fork goes on with nothing: it left the timeline where the history does.
         try await c.adapter.keepDivergentWAL(upstream)
         #expect(await c.adapter.keptWAL.isEmpty)
-        // As every server that is not to start as primary it carries this, with which it cannot be recovered alone.
-        let signal = a.file("pgdata/standby.signal")
-        try Data().write(to: URL(fileURLWithPath: signal))
-        if geteuid() == 0 { try TestInstance.run("/bin/chown", ["postgres:postgres", signal]) }
+        try placeStandbySignal(a)
         try await refusedSource(a, upstream)
         // Waits for the checkpoint that it needs, here begun at the same time.
         async let checkpoint = b.adapter.checkpoint()
@@ -251,6 +248,13 @@ struct FailoverTests {
         guard case .cut(let position) = cut else { throw TimedOut(what: "\(cut)") }
         #expect(position.timeline.rawValue == 5)
         try await crashedStandby(world)
+    }
+
+    /// As every server that is not to start as primary it carries this, with which it cannot be recovered alone.
+    private func placeStandbySignal(_ a: TestInstance) throws {
+        let signal = a.file("pgdata/standby.signal")
+        try Data().write(to: URL(fileURLWithPath: signal))
+        if geteuid() == 0 { try TestInstance.run("/bin/chown", ["postgres:postgres", signal]) }
     }
 
     /// A source that refuses connections says nothing of what is here, and changes nothing of it (D105).
