@@ -31,6 +31,8 @@ extension InstanceMachine {
             explain(.rules, rule: "R12", "the names of record version \(version) are in force from \(barrier) on")
         case (.open, .opened):
             opened = true
+            // A new connection came through; what pg_isready said before is out of date.
+            isReady = nil
             explain(.opened, rule: "R23", "clients are admitted in term \(state.primaryOfTerm)")
             if checkpointDue != nil { takeCheckpoint() }
         case (.initialize, .initialized(let incarnation, let number)): initialized(incarnation, number)
@@ -128,6 +130,7 @@ extension InstanceMachine {
                 "PostgreSQL took timeline \(timeline), not \(promotion.timeline): it is stopped"
             )
             fault = "the promotion took timeline \(timeline) instead of \(promotion.timeline)"
+            strayTimeline = timeline
             persist { $0.tainted = true }
             return stop(.immediate)
         }

@@ -116,6 +116,8 @@ public struct InstanceMachine: Hashable, Sendable {
     /// Polls missed in a row.
     var missedPolls = 0
     var isReady: Int?
+    /// One that a promotion took by itself: nobody may be given it any more (R13).
+    var strayTimeline: Timeline?
     var downSince: MonotonicInstant?
     var stopped: StoppedFacts?
 

@@ -13,7 +13,7 @@ extension InstanceMachine {
         report.status = status
         report.status?.heartbeatAge = heartbeatAge(now)
         report.statusAge = statusAt.map { now - $0 } ?? .zero
-        report.stoppedTimeline = stopped?.timeline
+        report.stoppedTimeline = [stopped?.timeline, strayTimeline].compactMap(\.self).max()
         report.prepared = prepared
         report.confirmation = confirmation
         report.promotion = promotion

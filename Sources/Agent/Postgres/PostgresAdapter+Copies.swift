@@ -176,6 +176,8 @@ extension PostgresAdapter {
                         + "alone; start the agent again to have them judged, or move them away"
                 )
             }
+            // One step that takes the place of nothing but an empty folder, whatever came since that look.
+            return try await launch { (l) throws(LauncherError) in try await l.rename(copy, to: data, mode: .replace) }
         }
         guard try await exists(data) else {
             return try await launch { (l) throws(LauncherError) in try await l.rename(copy, to: data) }

@@ -166,13 +166,14 @@ extension ClusterMachine {
         guard let last = primaryPosition else {
             return ["how much '\(name)' wrote is not known: this controller never heard from it"]
         }
-        let shared = last.timeline == own.timeline ? last.lsn.bytes(since: own.lsn) : 0
-        guard !record.rules.contains(where: { $0.mode == .async }) || shared > spec.maximumLagOnFailover else {
+        let isKnown = !record.history(through: own.timeline).isEmpty
+        let missing = isKnown ? last.lsn.bytes(since: record.sharedEnd(of: own, and: last)) : 0
+        guard !record.rules.contains(where: { $0.mode == .async }) || missing > spec.maximumLagOnFailover else {
             return []
         }
         let age = record.primary.flatMap(observation)?.reportAt.map { (now - $0).wholeMilliseconds } ?? 0
         return [
-            "'\(name)' reported WAL up to \(last.lsn), \(shared) bytes more than this one holds, and what it wrote in the "
+            "'\(name)' reported WAL up to \(last.lsn), \(missing) bytes more than this one holds, and what it wrote in the "
                 + "\(age) ms since then is not known"
         ]
     }

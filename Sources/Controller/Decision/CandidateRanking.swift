@@ -171,10 +171,7 @@ struct CandidateRanking {
         guard let position = one.report?.prepared?.position, let limit, position.timeline <= limit.timeline else {
             return nil
         }
-        // On an earlier timeline it shares no more than what lies before the fork.
-        let forks = record.history.filter { $0.parent == position.timeline && $0.timeline <= limit.timeline }
-        let shared = forks.map(\.forkLSN).reduce(position.lsn, min)
-        let behind = limit.lsn.bytes(since: shared)
+        let behind = limit.lsn.bytes(since: record.sharedEnd(of: position, and: limit))
         return behind > spec.maximumLagOnFailover ? .tooFarBehind(behind) : nil
     }
 

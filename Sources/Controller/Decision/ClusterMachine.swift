@@ -104,6 +104,10 @@ public struct ClusterMachine: Hashable, Sendable {
     /// When anything was last handled, and when a long pause since then ended (R9).
     var handledAt: MonotonicInstant?
     var wokeAt: MonotonicInstant?
+    /// It handled something just before this event, so that what lay unread has been read since (R9).
+    var wasAwake = true
+    /// An absence is looked at a second time that much later.
+    static let glance = Duration.milliseconds(50)
     /// Whose commits are confirmed too early, as the primary says.
     var weakened: [String] = []
     /// When the record was last read anew because a member knew more.
@@ -125,6 +129,7 @@ public struct ClusterMachine: Hashable, Sendable {
     public mutating func handle(_ event: ClusterEvent, at now: MonotonicInstant) -> [ClusterAction] {
         actions = []
         if startedAt == nil { startedAt = now }
+        wasAwake = handledAt.map { now - $0 <= Self.glance * 2 } ?? true
         // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
         if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4, weakness != .judgesOnWaking {
             wokeAt = now

@@ -53,6 +53,11 @@ extension ClusterMachine {
             evidence.append(line)
         }
         if evidence.count < 2 { return nil }
+        // It may have been stopped until now, with the standbys' word unread (D107).
+        guard wasAwake || weakness == .judgesOnWaking else {
+            wakeBy(now + Self.glance)
+            return nil
+        }
         return Loss(why: "'\(name)' is gone: neither agent nor standbys reach it", evidence: evidence, age: now - last)
     }
 

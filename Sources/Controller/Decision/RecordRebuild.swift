@@ -3,7 +3,7 @@ import ClusterModel
 /// A record that was lost, or is an old copy, is rebuilt from the copies that the agents keep (R1).
 extension ClusterMachine {
     /// So many versions are left out, so that nothing that was decided from a version that is lost is taken any more.
-    static let versionLeap: UInt64 = 1000
+    package static let versionLeap: UInt64 = 1000
     /// How long members get to come before it is judged who is missing.
     static let rebuildPatience = Duration.seconds(2)
 

@@ -155,6 +155,18 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
         return Array(history[...place])
     }
 
+    /// How far the WAL that ends at one position is that which ends at the other, by the recorded history.
+    public func sharedEnd(of one: WALPosition, and other: WALPosition) -> LSN {
+        if one.timeline == other.timeline { return min(one.lsn, other.lsn) }
+        let own = Lineage(of: history(through: one.timeline))
+        let others = Lineage(of: history(through: other.timeline))
+        // A timeline that one of them never was on ends at zero there.
+        let ends = (own.forks.map(\.parent) + [one.timeline]).map { timeline in
+            min(own.end(on: timeline) ?? one.lsn, others.end(on: timeline) ?? other.lsn)
+        }
+        return ends.max() ?? .zero
+    }
+
     /// The rule in the making, or the only one.
     public var newestRule: Rule {
         guard let rule = rules.last else { return .birth(.required) }

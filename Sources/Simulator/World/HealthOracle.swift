@@ -67,6 +67,8 @@ extension World {
             // What people ask for needs no loss.
             before.request == nil, record.request == nil, let primary = before.primary.flatMap(host(of:))
         else { return }
+        // A record that was lost goes on in a new term, whoever is well.
+        if record.version.rawValue > before.version.rawValue + ClusterMachine.versionLeap { return }
         // What its own agent says against it needs no other witness.
         if now < primary.hungUntil { return }
         if let last = process.reports[primary.index]?.report {

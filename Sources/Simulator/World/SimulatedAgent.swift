@@ -19,6 +19,7 @@ extension World {
         attach(host, agent)
         connectSoon(host)
         schedulePoll(host, agent)
+        scheduleReadiness(host, agent)
     }
 
     func stopAgent(_ host: Host) {
@@ -249,8 +250,8 @@ extension World {
             beat(host)
         }
         guard let server = host.server, !server.isGone else { return }
-        if isRegular { askReadiness(host, agent, server) }
         guard server.answersQueries else {
+            askReadiness(host, agent)
             if isRegular || agent.polls % 10 == 0 {
                 later(host, agent, 200_000...300_000) { $0.give(.event(.unobserved), host, agent) }
             }
@@ -262,12 +263,25 @@ extension World {
 }
 
 extension World {
-    /// What `pg_isready` says, which asks the postmaster.
-    private func askReadiness(_ host: Host, _ agent: AgentProcess, _ server: ServerProcesses) {
+    /// `pg_isready` every 5 s, more often while something is wrong.
+    private func scheduleReadiness(_ host: Host, _ agent: AgentProcess) {
+        let pause: UInt64 = agent.machine.isSuspect ? 1_000_000 : 5_000_000
+        later(host, agent, pause...pause) { world in
+            world.askReadiness(host, agent)
+            world.scheduleReadiness(host, agent)
+        }
+    }
+
+    /// What `pg_isready` says, which asks the postmaster: one at a time, and it waits for an answer for a while.
+    private func askReadiness(_ host: Host, _ agent: AgentProcess) {
+        guard let server = host.server, !server.isGone, !agent.asksReadiness else { return }
         let isMute = server.isStill || server.postmasterIsDead
-        let code = isMute ? 2 : server.mode == .starting ? 1 : 0
-        later(host, agent, isMute ? 2_000_000...2_100_000 : 1000...20_000) {
-            $0.give(.event(.readiness(code)), host, agent)
+        agent.asksReadiness = true
+        later(host, agent, isMute ? 2_000_000...2_100_000 : 1000...20_000) { world in
+            agent.asksReadiness = false
+            guard host.server === server else { return }
+            let code = server.isStill || server.postmasterIsDead ? 2 : server.mode == .starting ? 1 : 0
+            world.give(.event(.readiness(code)), host, agent)
         }
     }
 

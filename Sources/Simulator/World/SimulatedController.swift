@@ -177,6 +177,7 @@ extension World {
         let isToldSo = script?.losesWrite(wanted) ?? false
         let isDropped = isToldSo || isLost && random.chance(500)
         if isLost { coverage.faults["storeAnswerLost", default: 0] += 1 }
+        let answered = prepared(for: wanted.term, process)
         soon(300...8000) { world in
             // A write of a controller that has died since may still take effect.
             if !process.isAlive, world.random.chance(500) { return }
@@ -191,7 +192,7 @@ extension World {
             if world.breaks(.voterSwap), let before = world.store.record { record = record.withoutSwap(after: before) }
             if world.breaks(.oldRule) { record.rules = Array(record.rules.suffix(1)) }
             if !isDropped {
-                world.noteAcceptedLoss(world.store.record, record, process)
+                world.noteAcceptedLoss(world.store.record, record, by: answered)
                 world.recordStored(record)
             }
             world.soon(100...3000) { world in

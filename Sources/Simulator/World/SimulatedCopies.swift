@@ -108,7 +108,8 @@ extension World {
             }
             folder.records = Array(source.records.prefix(source.flushed))
             folder.flushed = folder.records.count
-            folder.highestHistoryFile = max(folder.highestHistoryFile, source.timeline)
+            // What the source does not have is removed.
+            folder.highestHistoryFile = max(source.highestHistoryFile, source.timeline)
             folder.isDamaged = false
             folder.wasPrimary = false
             folder.shutDownCleanly = false

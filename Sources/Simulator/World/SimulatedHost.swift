@@ -165,6 +165,7 @@ final class AgentProcess {
     var wakeAt: UInt64?
     var nextPoll: UInt64 = 0
     var polls = 0
+    var asksReadiness = false
     /// When a heartbeat of this agent was last flushed; from the first on.
     var beatenAt: UInt64?
 

@@ -72,17 +72,13 @@ extension World {
     /// A candidate is recorded: on an operator's word alone if those that answered do not satisfy every rule (R7, R19).
     ///
     /// From this write on it is the recorded primary, and what it lacks is given up.
-    func noteAcceptedLoss(_ before: ClusterRecord?, _ record: ClusterRecord, _ process: ControllerProcess) {
+    ///
+    /// `answered` had prepared for it when it was decided.
+    func noteAcceptedLoss(_ before: ClusterRecord?, _ record: ClusterRecord, by answered: [MemberID]) {
         guard let before, before.phase == .preparing, record.phase == .promoting, let request = before.request,
             request.acceptsDataLoss, request.candidate == record.primary,
             let candidate = record.primary.flatMap(host(of:))
         else { return }
-        let answered = hosts.compactMap { host -> MemberID? in
-            guard let (report, at) = process.reports[host.index], now - at < Time.seconds(1),
-                process.connections[host.index].isUp, report.prepared?.term == record.term
-            else { return nil }
-            return report.state.incarnation.map { MemberID(name: host.name, incarnation: $0) }
-        }
         let isOwn = before.primaryMember.map(answered.contains) ?? false
         guard !isOwn, !before.rules.allSatisfy({ $0.isMet(by: answered) }) else { return }
         guard let folder = candidate.disk.folder else { return }
@@ -95,6 +91,16 @@ extension World {
         trace("\(oracle.chain.count - count) promised records that '\(candidate.name)' lacks are lost, as was accepted")
         cover("operator: loss happened")
         oracle.chain.removeLast(oracle.chain.count - count)
+    }
+
+    /// Whose answers in that term this controller has got.
+    func prepared(for term: Term, _ process: ControllerProcess) -> [MemberID] {
+        hosts.compactMap { host in
+            guard let (report, at) = process.reports[host.index], now - at < Time.seconds(1),
+                process.connections[host.index].isUp, report.prepared?.term == term
+            else { return nil }
+            return report.state.incarnation.map { MemberID(name: host.name, incarnation: $0) }
+        }
     }
 
     /// How much of what was promised is there.

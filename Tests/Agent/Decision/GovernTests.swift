@@ -35,6 +35,18 @@ struct GovernTests {
         return RulesWork(synchronousNames: "", leavesZero: false, peers: [])
     }
 
+    @Test("clients that get in outdate what pg_isready said before (R9)")
+    func openingOutdatesReadiness() throws {
+        // Simulator, preferred seed 65686: a word of before the opening counted as five seconds of silence.
+        var bench = try primary()
+        let actions = bench.order(.govern(Governance(rules: [.birth(.preferred)], peers: [])), term: 1, version: 2)
+        bench.tell(.readiness(2))
+        #expect(bench.machine.report(at: bench.now).isReady == 2)
+        for case .openClients(let id) in actions { bench.tell(.completed(id, .opened)) }
+        let report = bench.machine.report(at: bench.now)
+        #expect(report.opened && report.isReady == nil)
+    }
+
     @Test("leaving k = 0 takes its checkpoint whichever of the older rules had waited for nobody (R12)")
     func leavingZero() throws {
         let one = rule(1, [voter])

@@ -47,6 +47,20 @@ struct InstanceMachineTests {
         #expect(bench.grant(term: 2, version: 6).steps == ["persist primary", "arm", "promote"])
     }
 
+    @Test("a server that took another timeline is stopped, and the controller learns which (R13)")
+    func strayTimelineIsTold() throws {
+        // Simulator, required seed 83806: the next candidate was given the timeline that this one had taken.
+        var bench = try prepared(term: 2)
+        bench.order(.promote(bench.promotion), term: 2, version: 21)
+        let promoting = bench.grant(term: 2, version: 21)
+        let stray = Timeline(rawValue: bench.promotion.timeline.rawValue + 1)
+        let fork = Lineage.Fork(parent: .first, lsn: LSN(rawValue: 1000))
+        let outcome = Outcome.promoted(timeline: stray, switchLSN: LSN(rawValue: 1100), fork: fork)
+        #expect(bench.tell(.completed(try promoting.id, outcome)).steps.contains("stop immediate"))
+        bench.tell(.serverDown)
+        #expect(bench.machine.report(at: bench.now).stoppedTimeline == stray)
+    }
+
     @Test("an order below what was accepted is refused and changes nothing (R1)")
     func lateOrderIsRefused() throws {
         var bench = try prepared(term: 3)

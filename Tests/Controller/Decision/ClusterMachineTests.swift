@@ -144,6 +144,35 @@ struct ClusterMachineTests {
         #expect(desk.stored?.primary?.text == "a")
     }
 
+    @Test("in async the limit counts from where the candidate's branch left the primary's (P2)")
+    func asyncLimitCountsFromTheFork() throws {
+        // Simulator, async seed 69098: timelines 2 and 3 both left timeline 1, and 2 was not thought of as a branch.
+        var desk = try Desk.steady(.async, ["a", "b"])
+        var record = try #require(desk.stored)
+        for (term, fork) in [(UInt64(2), UInt64(900)), (3, 950)] {
+            var primacy = record.history[0]
+            primacy.term = Term(rawValue: term)
+            primacy.timeline = Timeline(rawValue: UInt32(term))
+            (primacy.parent, primacy.forkLSN, primacy.isConfirmed) = (.first, LSN(rawValue: fork), true)
+            record.history.append(primacy)
+        }
+        record.term = Term(rawValue: 3)
+        record.highestTimeline = Timeline(rawValue: 3)
+        let ends = WALPosition(timeline: Timeline(rawValue: 2), lsn: LSN(rawValue: 980))
+        let last = WALPosition(timeline: Timeline(rawValue: 3), lsn: LSN(rawValue: 1020))
+        #expect(record.sharedEnd(of: ends, and: last) == LSN(rawValue: 900))
+        #expect(record.sharedEnd(of: last, and: ends) == LSN(rawValue: 900))
+        let before = WALPosition(timeline: .first, lsn: LSN(rawValue: 930))
+        #expect(record.sharedEnd(of: before, and: last) == before.lsn)
+        #expect(record.sharedEnd(of: before, and: ends) == LSN(rawValue: 900))
+        desk.tell(.recordLoaded(record))
+        try desk.reportPrimary("a", term: 3, at: 1020) { $0.status?.position = last }
+        try desk.reportRelease("a", term: 3)
+        #expect(desk.stored?.phase == .preparing)
+        try desk.reportPrepared("b", term: 4, at: 980, timeline: 2)
+        #expect(desk.stored?.phase == .preparing && desk.machine.waiting?.rule == "R8")
+    }
+
     @Test("in async nobody is promoted while the old primary's lease may be alive (R3)")
     func asyncWaitsForTheLease() throws {
         var desk = try Desk.steady(.async, ["a", "b"])

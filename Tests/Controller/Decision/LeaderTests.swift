@@ -57,4 +57,27 @@ struct LeaderTests {
         }
         #expect(desk.stored?.phase == .preparing)
     }
+
+    @Test("that stood still for a tenth of a second looks a second time before it calls the primary gone (R9)")
+    func stoodStill() throws {
+        // Simulator, seeds 1573 preferred and 91308 async: that a standby receives lay unread in its socket.
+        var desk = try Desk.steady(.required)
+        try desk.reportPrimary("a")
+        desk.tell(.disconnected(try desk.member("a").name))
+        try desk.report("b", receivingFrom: "a")
+        try desk.report("c")
+        // It is stopped, loses b's older word by age, and its timer fires first.
+        try desk.report("b", receivingFrom: "a") { $0.status?.receiver?.sinceLastMessage = .milliseconds(1200) }
+        desk.tell(.tick, after: .milliseconds(350))
+        #expect(desk.stored?.phase == .steady)
+        try desk.report("b", receivingFrom: "a", after: .milliseconds(1))
+        desk.tell(.tick, after: .milliseconds(50))
+        #expect(desk.stored?.phase == .steady)
+        // Nobody has anything else to say: the second look, soon after the first, decides.
+        try desk.report("b", after: .milliseconds(300))
+        #expect(desk.stored?.phase == .steady)
+        #expect(desk.machine.wakeAt(after: desk.now) - desk.now == .milliseconds(50))
+        desk.tell(.tick, after: .milliseconds(50))
+        #expect(desk.stored?.phase == .preparing)
+    }
 }

@@ -34,6 +34,7 @@ struct SuspicionTests {
         for _ in 0..<8 { try standbys(&desk) }
         #expect(desk.machine.view(at: desk.now)?.suspect != nil)
         try standbys(&desk, from: nil)
+        desk.tell(.tick, after: .milliseconds(50))
         #expect(desk.stored?.phase == .preparing)
         #expect(desk.machine.view(at: desk.now)?.suspect == nil)
     }
