@@ -45,7 +45,7 @@ extension ClusterMachine {
                 + "after \(Self.switchoverPatience.wholeMilliseconds) ms of it"
             return CommandRefusal(rule: "R9", text: text)
         }
-        guard primaryLoss(record, now) != nil else {
+        guard primaryLoss(record, now, atOnce: true) != nil else {
             return CommandRefusal(rule: "R9", text: "it is not shown that \(primary) is gone: \(doubt(record, now))")
         }
         return nil

@@ -11,7 +11,9 @@ struct Loss: Hashable, Sendable {
 /// Evidence (R9), revocation (R6), candidate (R7, R8) and promotion (R13).
 extension ClusterMachine {
     /// Complete evidence that the recorded primary is gone; nil if there is none.
-    mutating func primaryLoss(_ record: ClusterRecord, _ now: MonotonicInstant) -> Loss? {
+    ///
+    /// With `atOnce` one look suffices: a person asks, and decides.
+    mutating func primaryLoss(_ record: ClusterRecord, _ now: MonotonicInstant, atOnce: Bool = false) -> Loss? {
         guard let name = record.primary, let one = observation(name) else { return nil }
         if let report = one.report, isFresh(one, now) {
             if report.state.releasedTerm >= record.term {
@@ -54,7 +56,7 @@ extension ClusterMachine {
         }
         if evidence.count < 2 { return nil }
         // It may have been stopped until now, with the standbys' word unread (D107).
-        guard wasAwake || weakness == .judgesOnWaking else {
+        guard wasAwake || atOnce || weakness == .judgesOnWaking else {
             wakeBy(now + Self.glance)
             return nil
         }
