@@ -78,6 +78,26 @@ struct LeadershipStoreTests {
         }
     }
 
+    @Test("a claim that cannot be read is not taken for none, nor replaced (R11)")
+    func unread() async throws {
+        try await withFolder {
+            let big = [UInt8](repeating: UInt8(ascii: " "), count: FileLeadershipStore.sizeLimit + 1)
+            try DurableFile.write(big, to: path)
+            let store = FileLeadershipStore(path: path)
+            guard case .failed(let reason) = await store.read(), reason.contains(path) else {
+                Issue.record("a claim that could not be read was taken for one, or none")
+                return
+            }
+            for version in [nil, 0, 1] as [UInt64?] {
+                guard case .failed = await store.store(claim("one", turn: 1, version: 2), replacing: version) else {
+                    Issue.record("a claim that could not be read was replaced")
+                    return
+                }
+            }
+            #expect(try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int == big.count)
+        }
+    }
+
     @Test("a garbled claim is nobody's and can be replaced", arguments: ["", "{", "[]", "null"])
     func garbled(text: String) async throws {
         try await withFolder {
