@@ -5,6 +5,8 @@ public enum LauncherView: Hashable, Sendable {
     case down
     /// Running; with the remaining lease if one is armed.
     case running(lease: Duration?)
+    /// Told to shut down by whoever, and not ended yet.
+    case stopping(lease: Duration?)
 }
 
 /// Control file of a server that is down.

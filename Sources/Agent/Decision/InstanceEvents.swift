@@ -42,8 +42,14 @@ extension InstanceMachine {
             forgetServer()
             if downSince == nil { downSince = now }
             releaseIfDown()
-        case .running(let remaining):
+        case .running(let remaining), .stopping(let remaining):
             phase = .up
+            if case .stopping = server {
+                // Nobody else waits for its end any more, nor stops it harder if it does not come (D117).
+                phase = .stopping(.fast)
+                endedFast = true
+                stopDeadline = nil
+            }
             downSince = nil
             // Whether its receiver ran is unknown: wait for replay to be sure.
             needsReplay = true

@@ -244,7 +244,15 @@ public actor PostgresAdapter {
         case .running(let processID): serverProcessID = processID
         case .ending: serverProcessID = nil
         }
-        return .running(lease: status.leaseRemainingMilliseconds.map { .milliseconds(Int64(clamping: $0)) })
+        let lease = status.leaseRemainingMilliseconds.map { Duration.milliseconds(Int64(clamping: $0)) }
+        return await isShuttingDown() ? .stopping(lease: lease) : .running(lease: lease)
+    }
+
+    /// What the postmaster says of itself in the eighth line of its file.
+    private func isShuttingDown() async -> Bool {
+        guard let text = try? await readText(InstanceLayout.inside("postmaster.pid"), limit: 4096) else { return false }
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        return lines.count > 7 && lines[7].trimmingPrefix(" ").hasPrefix("stopping")
     }
 
     /// What an exchange of directories left behind, if a crash came in between.

@@ -36,7 +36,8 @@ extension World {
     func attach(_ host: Host, _ agent: AgentProcess) {
         agent.launcherNumber = host.launcherNumber
         var view = LauncherView.down
-        if host.server != nil { view = .running(lease: host.leaseEnd.map { $0 - local(host) }) }
+        let lease = host.leaseEnd.map { $0 - local(host) }
+        if let server = host.server { view = server.isShuttingDown ? .stopping(lease: lease) : .running(lease: lease) }
         give(.attached(view), host, agent)
     }
 

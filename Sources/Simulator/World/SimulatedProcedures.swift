@@ -78,19 +78,34 @@ extension World {
             let waits = waitForReplay && !world.breaks(.unreplayedPosition)
             let left = waits ? max(server.replayedAt, world.now) - world.now : 0
             let wait: ClosedRange<UInt64> = waits ? left / 1000 + 50_000...left / 1000 + 300_000 : 5_000...30_000
-            world.later(host, agent, id, wait) { world in
-                guard host.server === server, server.answersQueries, host.disk.folder === folder else {
-                    return world.complete(id, .failed("the server does not answer"), host, agent)
-                }
-                server.hasAnswered = agent.machine.answersPrepare
-                var position = world.readPosition(server)
-                if world.breaks(.connectedTimeline) {
-                    let timeline = max(position.timeline.rawValue, folder.connectedTimeline)
-                    position = WALPosition(timeline: Timeline(rawValue: timeline), lsn: position.lsn)
-                }
-                world.complete(id, .cut(position), host, agent)
+            world.later(host, agent, id, wait) { $0.endCut(host, agent, id, server, folder, waits: waits) }
+        }
+    }
+
+    private func endCut(
+        _ host: Host,
+        _ agent: AgentProcess,
+        _ id: ActionID,
+        _ server: ServerProcesses,
+        _ folder: DataFolder,
+        waits: Bool
+    ) {
+        guard host.server === server, server.answersQueries, host.disk.folder === folder else {
+            return complete(id, .failed("the server does not answer"), host, agent)
+        }
+        // It was still starting when the cut began.
+        if waits, now < server.replayedAt {
+            return later(host, agent, id, 10_000...50_000) {
+                $0.endCut(host, agent, id, server, folder, waits: waits)
             }
         }
+        server.hasAnswered = agent.machine.answersPrepare
+        var position = readPosition(server)
+        if breaks(.connectedTimeline) {
+            let timeline = max(position.timeline.rawValue, folder.connectedTimeline)
+            position = WALPosition(timeline: Timeline(rawValue: timeline), lsn: position.lsn)
+        }
+        complete(id, .cut(position), host, agent)
     }
 
     func follow(_ host: Host, _ agent: AgentProcess, _ id: ActionID, _ upstream: Upstream) {

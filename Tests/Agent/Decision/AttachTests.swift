@@ -55,6 +55,24 @@ struct AttachTests {
         #expect(bench.tell(.tick, after: .seconds(60)).steps.isEmpty)
     }
 
+    @Test("a server that was shutting down when the agent came is stopped harder if it does not end (D117)")
+    func foundStopping() throws {
+        // Simulator, async seed 53652: the agent died after it had told a primary on a hanging disk to shut down.
+        var bench = try Bench()
+        var state = InstanceState()
+        state.incarnation = Incarnation(number: 2)
+        state.role = .primary
+        state.primaryOfTerm = Term(rawValue: 1)
+        state.promised = Stamp(term: Term(rawValue: 1), version: RecordVersion(rawValue: 1))
+        bench.attach(state, .stopping(lease: .seconds(60)))
+        #expect(bench.machine.report(at: bench.now).server == .stopping)
+        #expect(bench.tell(.tick).steps.isEmpty)
+        #expect(bench.tell(.tick, after: .milliseconds(9900)).steps.isEmpty)
+        #expect(bench.tell(.tick, after: .milliseconds(200)).steps.contains("stop immediate"))
+        bench.tell(.serverDown)
+        #expect(bench.machine.state.releasedTerm == Term(rawValue: 1))
+    }
+
     @Test("the end of work that nobody waits for any more does not make the agent look anew (D103)")
     func lateOutcome() throws {
         var bench = try Bench.attached { _ in }

@@ -167,10 +167,23 @@ struct ServerTests {
         #expect(cut == .cut(WALPosition(timeline: .first, lsn: facts.end)))
         let kept = try await one.connect().query("SHOW work_mem", deadline: .seconds(2))
         #expect(kept.first() == "5MB")
-        try await one.stop(.fast)
+        try await stopsByHand(one)
         let again = await one.adapter.inspect()
         guard case .inspected(let standby) = again else { throw TimedOut(what: "\(again)") }
         #expect(standby.cleanShutdown && !standby.wasPrimary && standby.end == facts.end)
+    }
+
+    /// A smart shutdown waits for the sessions that are left: an agent that comes meanwhile sees it (D117).
+    private func stopsByHand(_ one: TestInstance) async throws {
+        let session = try await one.connect()
+        guard case .running = try await one.adapter.attach().server else { throw TimedOut(what: "a running server") }
+        try await one.client.signal(SIGTERM)
+        try await eventually("the shutdown is seen") {
+            guard case .stopping = try await one.adapter.attach().server else { return false }
+            return true
+        }
+        _ = try await session.query("SELECT 1", deadline: .seconds(2))
+        try await one.stop(.fast)
     }
 
     @Test("an access rule that PostgreSQL refuses keeps clients out and is named; the server runs on")
