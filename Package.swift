@@ -66,6 +66,12 @@ let package = Package(
             providers: [.apt(["libpq-dev"])]
         ),
         .systemLibrary(
+            name: "CCurl",
+            path: "Sources/System/CCurl",
+            pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]
+        ),
+        .systemLibrary(
             name: "COpenSSL",
             path: "Sources/System/COpenSSL",
             pkgConfig: "openssl",
@@ -79,6 +85,7 @@ let package = Package(
         room("Configuration", ["ClusterModel", "Platform", logging, yaml], at: "Sources/System/Configuration"),
         room("PostgresDriver", ["CLibPQ", "Platform"], at: "Sources/System/PostgresDriver"),
         room("TLSTransport", ["COpenSSL", "Platform"] + nio, at: "Sources/System/TLSTransport"),
+        room("HTTPTransport", ["CCurl", "Platform"], at: "Sources/System/HTTPTransport"),
 
         // The launcher: static, without Foundation, NIO or a package.
         room("LauncherProtocol", at: "Sources/Launcher/Protocol"),
@@ -180,6 +187,17 @@ let package = Package(
         tests("ClusterDecisionTests", ["ClusterDecision", "ClusterModel"], at: "Tests/Controller/Decision"),
         tests("SimulatorTests", ["ClusterModel", "InstanceDecision", "Simulation"], at: "Tests/Simulator"),
         tests("PlatformTests", ["Platform"], at: "Tests/System/Platform"),
+        // The stand-in of an API server, for the tests of what speaks to one.
+        room(
+            "KubernetesStandIn",
+            ["TLSTransport", "Platform"] + nio,
+            at: "Tests/Kubernetes/StandIn"
+        ),
+        tests(
+            "HTTPTransportTests",
+            ["HTTPTransport", "KubernetesStandIn", "TLSTransport", "Platform"],
+            at: "Tests/System/HTTPTransport"
+        ),
         tests("TLSTransportTests", ["TLSTransport", "Platform"], at: "Tests/System/TLSTransport"),
         tests("ClusterProtocolTests", ["ClusterModel", "ClusterProtocol"], at: "Tests/Protocol/Wire"),
         tests(

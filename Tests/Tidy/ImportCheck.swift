@@ -25,6 +25,8 @@ enum ImportCheck {
     static let rooms: [(module: String, folders: [String])] = [
         ("COpenSSL", ["Sources/System/TLSTransport"]),
         ("CLibPQ", ["Sources/System/PostgresDriver"]),
+        ("CCurl", ["Sources/System/HTTPTransport"]),
+        ("HTTPTransport", ["Sources/Controller/Kubernetes"]),
         ("CPlatform", ["Sources/System/Platform", "Sources/Launcher", "Sources/Agent/LauncherClient"]),
         ("Glibc", glibcFolders),
         ("SwiftProtobuf", ["Sources/Protocol/Wire"]),
@@ -45,13 +47,14 @@ enum ImportCheck {
     ]
 
     /// Modules without which the product could not be built: seeing none of them means that the check is blind.
-    static let expectedModules = ["COpenSSL", "CLibPQ", "Glibc", "SwiftProtobuf", "ClusterModel"]
+    static let expectedModules = ["COpenSSL", "CLibPQ", "CCurl", "Glibc", "SwiftProtobuf", "ClusterModel"]
 
     /// Every folder that may hold Swift sources, so that a moved file cannot leave the rules behind.
     static let knownFolders =
         closedFolders.map(\.folder) + [
             "Sources/Protocol/Channel", "Sources/System/COpenSSL", "Sources/System/CLibPQ", "Sources/System/CPlatform",
             "Sources/System/Platform", "Sources/System/PostgresDriver", "Sources/System/TLSTransport",
+            "Sources/System/CCurl", "Sources/System/HTTPTransport",
             "Sources/System/Telemetry", "Sources/System/Configuration", "Sources/Launcher/Core",
             "Sources/Launcher/Main",
             "Sources/Agent/LauncherClient", "Sources/Agent/Postgres", "Sources/Agent/Runtime", "Sources/Agent/Main",

@@ -69,12 +69,52 @@ public final class CertificateAuthority {
         guard allowed, !uri.isEmpty, uri.utf8.count <= CertificateSummary.uriLimit else {
             throw TLSError(attempt, cause: "the name has a character that is not allowed")
         }
+        return try issue(alternatives: "URI:\(uri)", name: name, validFor: validFor, attempt)
+    }
+
+    /// Signs a certificate that stands for hosts, for servers whose clients check the name they connected to.
+    ///
+    /// - Parameters:
+    ///   - hosts: DNS names and numeric addresses, its subject alternative names; 1 to 32.
+    ///   - name: The common name; at most 64 characters.
+    ///   - validFor: How long it is valid from now; negative makes an expired one.
+    /// - Returns: The certificate and a new private key of its own.
+    /// - Throws: `TLSError` if a name is not allowed or the library refuses.
+    public func issue(
+        hosts: [String],
+        name: String,
+        validFor: Duration = .seconds(365 * 86400)
+    ) throws(TLSError) -> Issued {
+        let attempt = "issue certificate for \(hosts.joined(separator: ", "))"
+        let areAllowed = hosts.allSatisfy { host in
+            !host.isEmpty && host.utf8.count <= 253
+                && host.utf8.allSatisfy { byte in
+                    (0x61...0x7a).contains(byte) || (0x41...0x5a).contains(byte) || (0x30...0x3a).contains(byte)
+                        || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
+                }
+        }
+        guard areAllowed, (1...32).contains(hosts.count) else {
+            throw TLSError(attempt, cause: "a name has a character that is not allowed, or there are too few or many")
+        }
+        let alternatives = hosts.map { host in
+            let isAddress = host.contains(":") || host.utf8.allSatisfy { $0 == 0x2e || (0x30...0x39).contains($0) }
+            return isAddress ? "IP:\(host)" : "DNS:\(host)"
+        }
+        return try issue(alternatives: alternatives.joined(separator: ","), name: name, validFor: validFor, attempt)
+    }
+
+    private func issue(
+        alternatives: String,
+        name: String,
+        validFor: Duration,
+        _ attempt: String
+    ) throws(TLSError) -> Issued {
         guard let ownKey = PrivateKey() else { throw TLSError.lifted(attempt) }
         let draft = try CertificateDraft(attempt: attempt, name: name, key: ownKey, validFor: validFor)
         try draft.add(NID_basic_constraints, "critical,CA:FALSE", issuer: certificate)
         try draft.add(NID_key_usage, "critical,digitalSignature", issuer: certificate)
         try draft.add(NID_ext_key_usage, "serverAuth,clientAuth", issuer: certificate)
-        try draft.add(NID_subject_alt_name, "URI:\(uri)", issuer: certificate)
+        try draft.add(NID_subject_alt_name, alternatives, issuer: certificate)
         try draft.add(NID_authority_key_identifier, "keyid", issuer: certificate)
         return Issued(certificate: try draft.signed(by: certificate, key).pem(), key: ownKey.pem())
     }

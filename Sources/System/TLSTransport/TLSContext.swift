@@ -6,6 +6,7 @@ import Synchronization
 /// Renewed credentials replace the whole set at once; connections that are up keep the one they began with.
 public final class TLSContext: Sendable {
     private let files: TLSFiles?
+    let admitsAnonymous: Bool
     private let current: Mutex<LibraryContext>
 
     /// Makes a context of files, which `reload` reads again.
@@ -15,13 +16,21 @@ public final class TLSContext: Sendable {
     /// - Throws: `TLSError` naming the file that is missing, unreadable or does not hold what it should.
     public init(files: TLSFiles) throws(TLSError) {
         self.files = files
+        admitsAnonymous = false
         current = Mutex(try LibraryContext(try files.read(), named: files))
     }
 
     /// Makes a context of PEM text in memory.
-    public init(credentials: TLSCredentials) throws(TLSError) {
+    ///
+    /// - Parameters:
+    ///   - credentials: What this side shows and trusts.
+    ///   - admitsAnonymous: Whether, as a server, peers are served that show no certificate; one that is shown is
+    ///     checked all the same.
+    /// - Throws: `TLSError` if the text does not hold what it should.
+    public init(credentials: TLSCredentials, admitsAnonymous: Bool = false) throws(TLSError) {
         files = nil
-        current = Mutex(try LibraryContext(credentials, named: nil))
+        self.admitsAnonymous = admitsAnonymous
+        current = Mutex(try LibraryContext(credentials, named: nil, admitsAnonymous: admitsAnonymous))
     }
 
     /// Our own certificate as new connections show it.
@@ -61,11 +70,15 @@ final class LibraryContext: @unchecked Sendable {
     private let handle: OpaquePointer
     let summary: CertificateSummary
 
-    init(_ credentials: TLSCredentials, named files: TLSFiles?) throws(TLSError) {
+    init(
+        _ credentials: TLSCredentials,
+        named files: TLSFiles?,
+        admitsAnonymous: Bool = false
+    ) throws(TLSError) {
         let certificateName = files?.certificate ?? "in memory"
         guard let made = unsafe SSL_CTX_new(TLS_method()) else { throw TLSError.lifted("make a TLS context") }
         do {
-            try unsafe Self.configure(made)
+            try unsafe Self.configure(made, admitsAnonymous)
             try unsafe Self.trust(made, credentials.authorities, name: files?.authorities ?? "in memory")
             summary = try unsafe Self.present(made, credentials.certificate, name: certificateName)
             try unsafe Self.unlock(made, credentials.key, name: files?.key ?? "in memory", for: certificateName)
@@ -88,11 +101,12 @@ final class LibraryContext: @unchecked Sendable {
         return result == Int(X509_V_OK) ? nil : "our certificate does not verify: \(verificationText(result))"
     }
 
-    private static func configure(_ context: OpaquePointer) throws(TLSError) {
+    private static func configure(_ context: OpaquePointer, _ admitsAnonymous: Bool) throws(TLSError) {
         guard unsafe COpenSSL_allow_only_tls13(context) != 0 else { throw TLSError.lifted("demand TLS 1.3") }
         unsafe COpenSSL_forbid_resumption(context)
         unsafe COpenSSL_set_modes(context)
-        unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
+        let demand = admitsAnonymous ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+        unsafe SSL_CTX_set_verify(context, SSL_VERIFY_PEER | demand, nil)
     }
 
     private static func trust(_ context: OpaquePointer, _ pem: [UInt8], name: String) throws(TLSError) {

@@ -5,6 +5,8 @@ public enum TLSEvent: Sendable {
     /// The handshake is complete and the peer's certificate verified; on the client's side the server may still refuse
     /// ours, which shows at the first read.
     case handshakeCompleted(peer: CertificateSummary)
+    /// The handshake is complete with a client that showed no certificate, where the context admits such.
+    case handshakeCompletedAnonymously
 }
 
 /// Turns a TCP channel into a TLS one.
@@ -161,6 +163,10 @@ public final class TLSHandler: ChannelDuplexHandler {
                 state = .open
                 send(context, session)
                 guard let peer = session.peerCertificate() else {
+                    if self.context.admitsAnonymous {
+                        context.fireUserInboundEventTriggered(TLSEvent.handshakeCompletedAnonymously)
+                        break
+                    }
                     fail(context, TLSError(attemptText(context), cause: "the peer showed no certificate"))
                     return
                 }
