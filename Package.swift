@@ -58,6 +58,8 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        room("JSON", at: "Sources/Protocol/JSON"),
+
         // C libraries: a module map and a shim, no Swift.
         .systemLibrary(
             name: "CLibPQ",
@@ -97,6 +99,11 @@ let package = Package(
             "ControlChannel",
             ["ClusterProtocol", "ClusterModel", "TLSTransport", "Platform", logging] + nio,
             at: "Sources/Protocol/Channel"
+        ),
+        room(
+            "KubernetesClient",
+            ["HTTPTransport", "JSON", "Platform", yaml],
+            at: "Sources/Controller/Kubernetes"
         ),
         room(
             "PostgresInstance",
@@ -190,7 +197,7 @@ let package = Package(
         // The stand-in of an API server, for the tests of what speaks to one.
         room(
             "KubernetesStandIn",
-            ["TLSTransport", "Platform"] + nio,
+            ["JSON", "TLSTransport", "Platform"] + nio,
             at: "Tests/Kubernetes/StandIn"
         ),
         tests(
@@ -198,6 +205,12 @@ let package = Package(
             ["HTTPTransport", "KubernetesStandIn", "TLSTransport", "Platform"],
             at: "Tests/System/HTTPTransport"
         ),
+        tests(
+            "KubernetesClientTests",
+            ["HTTPTransport", "JSON", "KubernetesClient", "KubernetesStandIn", "TLSTransport", "Platform"],
+            at: "Tests/Controller/Kubernetes"
+        ),
+        tests("JSONTests", ["JSON"], at: "Tests/Protocol/JSON"),
         tests("TLSTransportTests", ["TLSTransport", "Platform"], at: "Tests/System/TLSTransport"),
         tests("ClusterProtocolTests", ["ClusterModel", "ClusterProtocol"], at: "Tests/Protocol/Wire"),
         tests(

@@ -9,12 +9,14 @@ enum ImportCheck {
         ("Sources/Launcher/Protocol", []),
         ("Sources/Chaos/Checker", []),
         ("Sources/Protocol/Wire", ["ClusterModel", "SwiftProtobuf"]),
+        ("Sources/Protocol/JSON", []),
+        ("Sources/Controller/Kubernetes", ["HTTPTransport", "JSON", "Platform", "Synchronization", "Yams"]),
     ]
 
     /// Folders that know no clock, no randomness and no outside world.
     static let pureFolders = [
         "Sources/Protocol/Model", "Sources/Agent/Decision", "Sources/Controller/Decision", "Sources/Simulator/World",
-        "Sources/Launcher/Protocol", "Sources/Chaos/Checker",
+        "Sources/Launcher/Protocol", "Sources/Chaos/Checker", "Sources/Protocol/JSON",
     ]
 
     private static let glibcFolders = [
