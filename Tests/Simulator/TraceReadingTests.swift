@@ -313,6 +313,29 @@ struct ReadingTraces {
         }
     }
 
+    @Test("a standby that is promoted by hand as it is cut does not answer on the assigned timeline (D111)")
+    func promotedAsItIsCut() {
+        play(Setting(durability: .required, standbys: 1), seeds: 1...6) { it in
+            it.born()
+            it.sever(it.a, it.b)
+            it.cutOff(it.b)
+            it.crash(it.a)
+            it.until("a is primary on timeline 2") { $0.a.disk.folder?.timeline == 2 && $0.record.phase == .steady }
+            it.script.holds = { [b = it.b] order, host in order.name == "prepare" && host === b }
+            it.reconnect(it.b)
+            it.kill(it.a)
+            it.until("b is to answer in term 3") { it in it.term == 3 && it.lastOrder("prepare", to: it.b) != nil }
+            it.act { world in if let server = it.b.server { world.endRecovery(it.b, server) } }
+            it.deliver(it.lastOrder("prepare", to: it.b), to: it.b)
+            it.script.holds = { _, _ in false }
+            it.never("b is chosen", for: 8) { $0.leader === $0.b }
+            it.joinAll()
+            it.revive(it.a)
+            it.until("a serves") { $0.isOpenPrimary($0.a, since: 3) }
+            it.heal()
+        }
+    }
+
     @Test("what a person gives up is lost, and nothing else; one writer is not for sale (R19, D33)")
     func acceptedLoss() {
         play(Setting(durability: .required)) { it in

@@ -163,8 +163,13 @@ extension PostgresAdapter {
             else { throw WorkError("IDENTIFY_SYSTEM gave no position") }
             let after = try await ask(
                 session,
-                "SELECT pg_last_wal_receive_lsn(), (SELECT string_agg(pid::text, ' ') FROM (\(Self.receivers)) r)"
+                """
+                SELECT pg_last_wal_receive_lsn(), (SELECT string_agg(pid::text, ' ') FROM (\(Self.receivers)) r), \
+                pg_is_in_recovery()
+                """
             )
+            // It would answer for a timeline that nobody gave it (D8).
+            guard after.first(2) == "t" else { throw WorkError("the server is out of recovery: somebody promoted it") }
             if lsn >= after.first(0).flatMap({ LSN($0) }) ?? .zero {
                 let position = WALPosition(timeline: Timeline(rawValue: timeline), lsn: lsn)
                 return (position, (after.first(1) ?? "").split(separator: " "))

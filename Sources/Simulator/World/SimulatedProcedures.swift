@@ -99,6 +99,10 @@ extension World {
                 $0.endCut(host, agent, id, server, folder, waits: waits)
             }
         }
+        // Somebody promoted it meanwhile.
+        guard server.mode == .standby else {
+            return complete(id, .failed("the server is out of recovery"), host, agent)
+        }
         server.hasAnswered = agent.machine.answersPrepare
         var position = readPosition(server)
         if breaks(.connectedTimeline) {

@@ -162,6 +162,24 @@ struct SurpriseTests {
         }
     }
 
+    @Test("a standby that somebody promoted does not answer as one: its timeline was given by nobody (R6, D111)")
+    func promotedByHand() async throws {
+        let (a, b) = (try await TestInstance("a"), try await TestInstance("b"))
+        await run([a, b]) {
+            let (_, identifier) = try await primary(a)
+            _ = try await standby(b, of: a, identifier)
+            let before = await b.adapter.cutReceiver(waitForReplay: false)
+            guard case .cut = before else { throw TimedOut(what: "a cut: \(before)") }
+            let promoted = try await b.connect().query("SELECT pg_promote()", deadline: .seconds(30))
+            #expect(promoted.first() == "t")
+            for waits in [false, true] {
+                let after = await b.adapter.cutReceiver(waitForReplay: waits)
+                guard case .failed(let reason) = after else { throw TimedOut(what: "a failure, not \(after)") }
+                #expect(reason.contains("recovery"))
+            }
+        }
+    }
+
     @Test("a heartbeat is on disk when it counts, and takes no transaction id (R22)")
     func heartbeat() async throws {
         let a = try await TestInstance("a", settings: ["autovacuum": "off"])
