@@ -313,6 +313,32 @@ struct ReadingTraces {
         }
     }
 
+    @Test("a record that is rebuilt without the rule of a single server gives its commits to nobody else (R1, D110)")
+    func lostRuleOfSingleServer() {
+        play(Setting(durability: .preferred, standbys: 1)) { it in
+            it.born()
+            let old = it.record
+            it.kill(it.b)
+            it.until("a is a single server") { $0.record.newestRule.required == 0 && $0.record.rules.count == 1 }
+            it.until("it acknowledged alone") { $0.isPromised(on: [$0.a]) }
+            it.stopControllers()
+            it.sever(it.a, it.b)
+            it.act { world in
+                world.store.record = nil
+                for host in world.hosts { host.disk.copy = old }
+            }
+            it.crash(it.a)
+            it.revive(it.b)
+            it.script.holds = { [a = it.a] order, host in order.name == "prepare" && host === a }
+            it.startController()
+            it.until("it is rebuilt") { $0.term > 1 }
+            it.never("b takes over", for: 8) { $0.b.server?.isPrimary == true }
+            it.script.holds = { _, _ in false }
+            it.until("a serves") { $0.isOpenPrimary($0.a, since: 2) }
+            it.heal()
+        }
+    }
+
     @Test("a standby that is promoted by hand as it is cut does not answer on the assigned timeline (D111)")
     func promotedAsItIsCut() {
         play(Setting(durability: .required, standbys: 1), seeds: 1...6) { it in

@@ -412,9 +412,10 @@ extension ClusterMachine {
     }
 
     /// So many promotions by hand are believed between two of ours.
-    private static let timelineLeap: UInt32 = 1000
+    static let timelineLeap: UInt32 = 1000
 
-    private func highestTimeline(_ record: ClusterRecord) -> Timeline {
+    /// The highest that was ever assigned, or that an instance tells of.
+    func highestTimeline(_ record: ClusterRecord) -> Timeline {
         var highest = record.highestTimeline
         for one in seen {
             guard case .present(let number) = one.report?.directory, number == record.systemIdentifier else { continue }

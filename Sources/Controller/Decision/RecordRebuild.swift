@@ -38,7 +38,7 @@ extension ClusterMachine {
         if let doubt = doubt(about: copy, now) {
             guard let renewed = inNewTerm(copy, now) else { return doubt }
             rebuilt = renewed
-            manner = ", in a new term, since members accepted more than that and nobody became primary by it"
+            manner = ", in a new term, since members accepted more than that and nobody else became primary by it"
         }
         rebuilt.version = RecordVersion(
             rawValue: max(copy.version, record.version, highestPromise(now).version).rawValue + Self.versionLeap
@@ -89,37 +89,78 @@ extension ClusterMachine {
         return isBlocked ? nil : text
     }
 
-    /// The copy in a term of its own; nil if what was lost may have made somebody primary.
+    /// The copy in a term of its own; nil if what was lost may have made somebody else primary.
     ///
     /// Members accepted more than any copy shows. When every one of them answers, their state files tell what became of
     /// that: a candidate writes down the term that it is primary of before it is promoted. If nobody did after the
-    /// copy's primary, that one still holds all that was acknowledged, by whatever rule, and so do all others together.
+    /// copy's primary, that one still holds all that was acknowledged, by whatever rule.
     private func inNewTerm(_ copy: ClusterRecord, _ now: MonotonicInstant) -> ClusterRecord? {
         guard copy.phase == .steady || copy.phase == .promoting || copy.phase == .preparing,
-            let primary = copy.primaryMember, seen.allSatisfy({ isFresh($0, now) && $0.report != nil })
+            let primary = copy.primaryMember, let last = copy.history.last,
+            let own = seen.first(where: { $0.member == primary })?.report?.state,
+            seen.allSatisfy({ isFresh($0, now) && $0.report != nil })
         else { return nil }
         let present = seen.compactMap(\.member)
         let known = copy.members + copy.rules.flatMap(\.voters) + [primary]
-        guard known.allSatisfy(present.contains) else { return nil }
-        let hasSuccessor = seen.contains { one in
-            guard let report = one.report else { return true }
-            if one.member == primary { return report.state.primaryOfTerm > copy.term }
-            return report.state.primaryOfTerm >= copy.term
-                || (report.status?.position.timeline ?? .none) > copy.highestTimeline
-        }
+        guard known.allSatisfy(present.contains), !mayHaveSuccessor(copy, known: known) else { return nil }
         let highest = highestPromise(now)
-        guard !hasSuccessor, highest.term.rawValue < 1 << 62, highest.version.rawValue < 1 << 62 else { return nil }
+        guard highest.term.rawValue < 1 << 62, highest.version.rawValue < 1 << 62 else { return nil }
         var renewed = copy
         renewed.phase = .preparing
         renewed.term = max(copy.term, highest.term).next
         renewed.request = nil
-        // Whoever joined in what was lost may have voted.
-        let others = present.filter { $0 != primary }
-        if let mode = copy.rules.last?.mode, mode.isSynchronous, !others.isEmpty {
-            // A rule that was lost is met by them all, whatever it was.
-            renewed.rules.append(Rule(voters: others, required: 1, mode: mode))
+        renewed.rules = rules(insteadOf: copy, own, others: present.filter { $0 != primary })
+        renewed.highestTimeline = highestTimeline(copy)
+        if own.primaryOfTerm > last.term {
+            let lost = own.primaryOfTerm.rawValue - last.term.rawValue
+            guard lost <= Self.timelineLeap, renewed.highestTimeline.rawValue < 1 << 31 else { return nil }
+            // As the record that was lost had it (R16); each of its terms may have assigned a timeline.
+            var continued = last
+            continued.term = own.primaryOfTerm
+            continued.why = "went on in place, as its own word has it; the record of that was lost"
+            renewed.history.append(continued)
+            renewed.forgetOldPrimacies()
+            renewed.highestTimeline = Timeline(rawValue: renewed.highestTimeline.rawValue + UInt32(lost))
         }
         return renewed.faults.isEmpty ? renewed : nil
+    }
+
+    /// Whether a state file or a timeline tells of a primary after the copy's.
+    private func mayHaveSuccessor(_ copy: ClusterRecord, known: [MemberID]) -> Bool {
+        let since = copy.history.last?.term ?? copy.term
+        // Whoever joined in what was lost may have left data that were promoted, state file and all.
+        var isWitnessed = seen.allSatisfy { one in one.member.map(known.contains) ?? false }
+        for one in seen {
+            guard let state = one.report?.state else { return true }
+            guard one.member == copy.primaryMember else {
+                if state.primaryOfTerm >= copy.term { return true }
+                continue
+            }
+            guard state.primaryOfTerm > since else { continue }
+            // It went on in place (R16), or released its term and was promoted anew, onto a timeline of its own.
+            isWitnessed = false
+            if state.isPrimaryInOffice, state.releasedTerm >= since { return true }
+        }
+        // A timeline that nobody took as a primary was taken by hand: who is on it counts for nothing (D8).
+        return !isWitnessed
+            && seen.contains { one in
+                let told = [one.report?.status?.position.timeline, one.report?.stoppedTimeline]
+                return told.contains { $0 ?? .none > copy.highestTimeline }
+            }
+    }
+
+    /// The rules of the copy, and what those that were lost demanded.
+    private func rules(insteadOf copy: ClusterRecord, _ primary: InstanceState, others: [MemberID]) -> [Rule] {
+        var rules = copy.rules
+        // What it was told before it acknowledged by it: a single server's commits are nowhere else.
+        if primary.promised.version > copy.version { rules += primary.rules.filter { !rules.contains($0) } }
+        if let mode = rules.last?.mode, mode.isSynchronous, !others.isEmpty {
+            // Whoever joined in what was lost may have voted; any other rule is met by them all.
+            let all = Rule(voters: others, required: 1, mode: mode)
+            rules = rules.filter { $0 != all } + [all]
+        }
+        guard rules.count > ClusterRecord.ruleLimit else { return rules }
+        return [Rule.metByNobody(insteadOf: rules) { others.contains($0) }]
     }
 
     /// The most that any member accepted.

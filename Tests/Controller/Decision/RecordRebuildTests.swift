@@ -181,6 +181,12 @@ struct RecordRebuildTests {
     )
     func mayHaveSuccessor(what: String) throws {
         var (desk, lost) = try forgetful(old: nil)
+        if what == "timeline" {
+            // Whoever joined since may have lost data that were promoted, and others follow what those began.
+            let newcomer = try desk.member("b")
+            lost.members.removeAll { $0 == newcomer }
+            lost.rules = [Rule(voters: lost.members.filter { $0.name != lost.primary }, required: 1, mode: .required)]
+        }
         desk.tell(.copy(try desk.member("b").name, lost))
         try promisedMore(what == "missing" ? ["b"] : ["b", "c"], &desk) { report in
             switch what {
@@ -192,5 +198,84 @@ struct RecordRebuildTests {
         }
         #expect(desk.stored?.phase == .forming)
         #expect(desk.machine.waiting?.text.contains("accepted term 3, record version 33") == true)
+    }
+
+    @Test("a timeline taken by hand does not stand for a primary where no incarnation is new (R1, D110)")
+    func timelineTakenByHand() throws {
+        var (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try promisedMore(["b", "c"], &desk, rounds: 5) { $0.status?.position.timeline = Timeline(rawValue: 2) }
+        let record = try #require(desk.stored)
+        #expect(record.phase == .steady && record.primary == lost.primary)
+        #expect(record.history.allSatisfy { $0.timeline == .first })
+    }
+
+    /// The copy's primary, down, says that it was in office of a later term, and released that.
+    private func wentOn(_ desk: inout Desk, _ change: @escaping (inout InstanceReport) -> Void = { _ in }) throws {
+        let stamp = Stamp(term: Term(rawValue: 2), version: RecordVersion(rawValue: 33))
+        for _ in 0..<9 {
+            try desk.report("a") { report in
+                report.state.role = .primary
+                report.state.promised = stamp
+                report.state.primaryOfTerm = stamp.term
+                report.state.releasedTerm = stamp.term
+                report.state.rules = [Rule(voters: [], required: 0, mode: .preferred)]
+                report.server = .down
+                report.status = nil
+                change(&report)
+            }
+            for name in ["b", "c"] {
+                try desk.report(name, after: .milliseconds(250)) { $0.state.promised = stamp }
+            }
+        }
+    }
+
+    @Test("a primary that went on in place in a lost term has no successor (R1, R16, D110)")
+    func primaryWentOn() throws {
+        var (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try wentOn(&desk)
+        let record = try #require(desk.stored)
+        #expect(record.phase == .preparing && record.term == Term(rawValue: 3) && record.primary == lost.primary)
+        let last = try #require(record.history.last)
+        #expect(last.term == Term(rawValue: 2) && last.timeline == .first && !last.why.isEmpty)
+        // What was lost may have assigned a timeline for each term.
+        #expect(record.highestTimeline > .first)
+    }
+
+    @Test(
+        "a lost rule of a single server holds: only the primary's own answer counts (R1, R12, D110)",
+        arguments: [1, 2] as [UInt64]
+    )
+    func lostSingleServer(inOfficeOf term: UInt64) throws {
+        var (desk, lost) = try forgetful(old: nil)
+        lost.rules = [Rule(voters: lost.newestRule.voters, required: 1, mode: .preferred)]
+        lost.pauseReason = nil
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try wentOn(&desk) { report in
+            report.state.primaryOfTerm = Term(rawValue: term)
+            report.state.releasedTerm = Term(rawValue: term)
+        }
+        try desk.reportPrepared("b", term: 3)
+        try desk.reportPrepared("c", term: 3)
+        #expect(desk.stored?.phase == .preparing, "they may lack what it acknowledged alone")
+        try desk.reportPrepared("a", term: 3)
+        #expect(desk.stored?.phase == .promoting && desk.stored?.primary?.text == "a")
+    }
+
+    @Test("a primary that was promoted anew in a lost term is not taken for one that went on (R1, D110)")
+    func primaryPromotedAnew() throws {
+        for isInOffice in [true, false] {
+            var (desk, lost) = try forgetful(old: nil)
+            desk.tell(.copy(try desk.member("b").name, lost))
+            try wentOn(&desk) { report in
+                if isInOffice {
+                    report.state.releasedTerm = Term(rawValue: 1)
+                } else {
+                    report.stoppedTimeline = Timeline(rawValue: 2)
+                }
+            }
+            #expect(desk.stored?.phase == .forming)
+        }
     }
 }
