@@ -1,4 +1,5 @@
 import ClusterModel
+import InstanceDecision
 import Testing
 
 @testable import Simulation
@@ -335,6 +336,21 @@ struct ReadingTraces {
             it.never("b takes over", for: 8) { $0.b.server?.isPrimary == true }
             it.script.holds = { _, _ in false }
             it.until("a serves") { $0.isOpenPrimary($0.a, since: 2) }
+            it.heal()
+        }
+    }
+
+    @Test("a server that is held up in its shutdown ends when it goes on")
+    func heldUpInShutdown() {
+        play(Setting(durability: .required)) { it in
+            it.born()
+            let server = it.b.server
+            it.act { $0.stopServer(it.b, .fast) }
+            it.until("it shuts down") { _ in server?.isShuttingDown == true }
+            it.act { _ in server?.isFrozen = true }
+            it.never("it ends", for: 3) { _ in server?.isGone == true }
+            it.act { _ in server?.isFrozen = false }
+            it.until("it has ended", within: 5) { _ in server?.isGone == true }
             it.heal()
         }
     }

@@ -161,18 +161,24 @@ extension World {
         server.gateIsOpen = false
         server.hasSessions = false
         server.pending = []
-        soon(20_000...400_000) { world in
-            world.on(host) { world in
-                guard !server.isGone, !server.isFrozen, !host.disk.isHung else { return }
-                let folder = server.folder
-                if server.isPrimary {
-                    folder.records.append(world.newRecord(timeline: folder.timeline, after: folder.insertEnd))
-                }
-                folder.flushed = folder.records.count
-                folder.shutDownCleanly = true
-                for link in server.senders { world.pump(link) }
-                world.drain(host, server)
+        soon(20_000...400_000) { $0.checkpointLast(host, server) }
+    }
+
+    /// One that is held up goes on with it when it can.
+    private func checkpointLast(_ host: Host, _ server: ServerProcesses) {
+        on(host) { world in
+            guard !server.isGone else { return }
+            guard !server.isFrozen, !host.disk.isHung else {
+                return world.soon(20_000...100_000) { $0.checkpointLast(host, server) }
             }
+            let folder = server.folder
+            if server.isPrimary {
+                folder.records.append(world.newRecord(timeline: folder.timeline, after: folder.insertEnd))
+            }
+            folder.flushed = folder.records.count
+            folder.shutDownCleanly = true
+            for link in server.senders { world.pump(link) }
+            world.drain(host, server)
         }
     }
 
