@@ -87,6 +87,11 @@ let package = Package(
         room("Configuration", ["ClusterModel", "Platform", logging, yaml], at: "Sources/System/Configuration"),
         room("PostgresDriver", ["CLibPQ", "Platform"], at: "Sources/System/PostgresDriver"),
         room("TLSTransport", ["COpenSSL", "Platform"] + nio, at: "Sources/System/TLSTransport"),
+        room(
+            "HTTPService",
+            nio + [.product(name: "NIOHTTP1", package: "swift-nio")],
+            at: "Sources/System/HTTPService"
+        ),
         room("HTTPTransport", ["CCurl", "Platform"], at: "Sources/System/HTTPTransport"),
 
         // The launcher: static, without Foundation, NIO or a package.
@@ -116,7 +121,8 @@ let package = Package(
             "AgentRuntime",
             [
                 "InstanceDecision", "PostgresInstance", "LauncherClient", "LauncherProtocol", "ControlChannel",
-                "ClusterProtocol", "TLSTransport", "ClusterModel", "Configuration", "Platform", "Telemetry", logging,
+                "ClusterProtocol", "TLSTransport", "ClusterModel", "Configuration", "HTTPService", "JSON", "Platform",
+                "Telemetry", logging,
             ],
             at: "Sources/Agent/Runtime"
         ),
@@ -200,6 +206,7 @@ let package = Package(
             ["JSON", "TLSTransport", "Platform"] + nio,
             at: "Tests/Kubernetes/StandIn"
         ),
+        tests("HTTPServiceTests", ["HTTPService"] + nio, at: "Tests/System/HTTPService"),
         tests(
             "HTTPTransportTests",
             ["HTTPTransport", "KubernetesStandIn", "TLSTransport", "Platform"],
@@ -222,7 +229,7 @@ let package = Package(
         tests("LocalClusterTests", ["ClusterModel", "LocalCluster", "Platform"], at: "Tests/CLI"),
         tests(
             "ClusterTests",
-            ["ClusterModel", "LocalCluster", "Demo", "Platform", "PostgresDriver"],
+            ["ClusterModel", "LocalCluster", "Demo", "HTTPService", "Platform", "PostgresDriver"],
             at: "Tests/Cluster"
         ),
     ],

@@ -1,6 +1,7 @@
 import ClusterModel
 import Demo
 import Foundation
+import HTTPService
 import LocalCluster
 import Platform
 import Testing
@@ -117,7 +118,36 @@ struct FailoverTests {
             let status = try await cluster.local("status")
             #expect(status.output.contains("is primary and admits clients"))
             #expect(status.output.contains("why: "))
+            let new = try #require(after.primary)
+            try await probes(new, old, cluster)
         }
+    }
+
+    /// What Kubernetes, a load balancer and Prometheus are told of a primary and its standby.
+    private func probes(_ primary: InstanceName, _ standby: InstanceName, _ cluster: TestCluster) async throws {
+        func ask(_ name: InstanceName, _ target: String) async throws -> HTTPAnswer {
+            let port = try #require(try cluster.file.instances.first { $0.name == name }?.probePort)
+            return try await HTTPAsk.get(host: "127.0.0.1", port: Int(port), target: target, within: .seconds(10))
+        }
+        for path in ["/livez", "/startupz", "/readyz?verbose", "/read-only", "/replica?maxLag=64MB"] {
+            try await cluster.eventually("\(standby) says yes to \(path)", within: .seconds(20)) {
+                try await ask(standby, path).status == 200
+            }
+        }
+        for path in ["/livez", "/startupz", "/readyz", "/read-only", "/primary"] {
+            #expect(try await ask(primary, path).status == 200, "\(path)")
+        }
+        #expect(try await ask(standby, "/primary").status == 503)
+        #expect(try await ask(primary, "/replica").status == 503)
+        #expect(try await ask(primary, "/replica?maxLag=much").status == 400)
+        #expect(try await ask(primary, "/nothing").status == 404)
+        let metrics = try await ask(primary, "/metrics").body
+        #expect(metrics.contains("\nunderstudy_primary{cluster=\"local\",instance=\"\(primary)\"} 1\n"))
+        try await cluster.eventually("the primary's figures show its standby", within: .seconds(20)) {
+            try await ask(primary, "/metrics").body.contains("understudy_standby_lag_bytes{")
+        }
+        let status = try await ask(standby, "/status").body
+        #expect(status.contains("\"server\":\"standby\"") && status.contains("\"upstream\":{"))
     }
 
     /// Every process that works in the data directory at this moment.

@@ -111,10 +111,10 @@ struct TestCluster: Sendable {
     }
 
     /// Waits for something on this machine.
-    func eventually(_ what: String, within limit: Duration, _ holds: () throws -> Bool) async throws {
+    func eventually(_ what: String, within limit: Duration, _ holds: () async throws -> Bool) async throws {
         let clock = ContinuousClock()
         let end = clock.now + limit
-        while !(try holds()) {
+        while !(try await holds()) {
             guard clock.now < end else { throw CommandFailure(.timedOut, "did not happen in time: \(what)") }
             try await Task.sleep(for: .milliseconds(5))
         }

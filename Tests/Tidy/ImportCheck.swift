@@ -23,6 +23,10 @@ enum ImportCheck {
         "Sources/System/Platform", "Sources/Launcher", "Sources/Agent/LauncherClient", "Sources/System/PostgresDriver",
     ]
 
+    private static let nioFolders = [
+        "Sources/System/TLSTransport", "Sources/System/HTTPService", "Sources/Protocol/Channel",
+    ]
+
     /// Each module that has a room, and the folders that are the room.
     static let rooms: [(module: String, folders: [String])] = [
         ("COpenSSL", ["Sources/System/TLSTransport"]),
@@ -32,8 +36,9 @@ enum ImportCheck {
         ("CPlatform", ["Sources/System/Platform", "Sources/Launcher", "Sources/Agent/LauncherClient"]),
         ("Glibc", glibcFolders),
         ("SwiftProtobuf", ["Sources/Protocol/Wire"]),
-        ("NIOCore", ["Sources/System/TLSTransport", "Sources/Protocol/Channel"]),
-        ("NIOPosix", ["Sources/System/TLSTransport", "Sources/Protocol/Channel"]),
+        ("NIOHTTP1", ["Sources/System/HTTPService"]),
+        ("NIOCore", nioFolders),
+        ("NIOPosix", nioFolders),
         (
             "ArgumentParser",
             [
@@ -57,8 +62,8 @@ enum ImportCheck {
             "Sources/Protocol/Channel", "Sources/System/COpenSSL", "Sources/System/CLibPQ", "Sources/System/CPlatform",
             "Sources/System/Platform", "Sources/System/PostgresDriver", "Sources/System/TLSTransport",
             "Sources/System/CCurl", "Sources/System/HTTPTransport",
-            "Sources/System/Telemetry", "Sources/System/Configuration", "Sources/Launcher/Core",
-            "Sources/Launcher/Main",
+            "Sources/System/HTTPService", "Sources/System/Telemetry", "Sources/System/Configuration",
+            "Sources/Launcher/Core", "Sources/Launcher/Main",
             "Sources/Agent/LauncherClient", "Sources/Agent/Postgres", "Sources/Agent/Runtime", "Sources/Agent/Main",
             "Sources/Controller/Runtime", "Sources/Controller/Main", "Sources/Simulator/Main", "Sources/CLI/Demo",
             "Sources/CLI/Local", "Sources/CLI/Main", "Sources/Chaos/CNetwork", "Sources/Chaos/Hosts",

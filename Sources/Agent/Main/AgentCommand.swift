@@ -27,6 +27,7 @@ struct AgentCommand: AsyncParsableCommand {
               instance: one
               controllers: ["10.0.0.9:7432"]
               listen: 10.0.0.1:7431                    # for the agents of the other instances
+              http: 10.0.0.1:8008                      # for probes, load balancers and Prometheus
               certificates: /etc/understudy/one        # ca.pem, certificate.pem, key.pem
               launcherSocket: /run/understudy/one.sock
               dataFolder: /var/lib/understudy/one      # as given to the launcher
@@ -52,6 +53,15 @@ struct AgentCommand: AsyncParsableCommand {
     var controllers: String?
     @Option(help: "Where the agents of other instances ask this one, host:port (default: nowhere).")
     var listen: String?
+    @Option(help: "Where /livez, /readyz, /primary, /metrics … are answered over HTTP, host:port (default: nowhere).")
+    var http: String?
+    @Option(
+        help: """
+            Bytes of WAL that a standby may not have replayed yet and be ready all the same (default \
+            \(AgentConfiguration.defaultReadyLag)).
+            """
+    )
+    var readyLag: String?
     @Option(help: "Folder with ca.pem, certificate.pem and key.pem. Must be given.")
     var certificates: String?
     @Option(help: "Socket of the launcher beside this agent. Must be given.")
@@ -120,6 +130,7 @@ struct AgentCommand: AsyncParsableCommand {
     private var flags: [String: String] {
         let given: [(String, String?)] = [
             ("cluster", cluster), ("instance", instance), ("controllers", controllers), ("listen", listen),
+            ("http", http), ("readyLag", readyLag),
             ("certificates", certificates), ("launcherSocket", launcherSocket), ("dataFolder", dataFolder),
             ("volume", volume),
             ("postgres.server", postgresServer), ("postgres.listenAddresses", postgresListenAddresses),

@@ -16,6 +16,10 @@ public struct AgentConfiguration: Sendable {
     public var controllers: [Endpoint]
     /// Where the agents of other instances ask it (R10); nil if it is not to listen.
     public var listen: Endpoint?
+    /// Where it answers probes over HTTP; nil if it does not.
+    public var http: Endpoint?
+    /// Bytes of WAL that a standby may not have replayed yet and be ready all the same.
+    public var readyLag: UInt64
     /// What it shows to the controller, and whom it trusts; read again on SIGHUP.
     public var certificates: TLSFiles
     /// Unix socket of the launcher beside it.
@@ -29,6 +33,8 @@ public struct AgentConfiguration: Sendable {
 
     /// Superuser of the database unless the configuration names another.
     public static let defaultSuperuser = "postgres"
+    /// Lag of a ready standby unless the configuration says how much: four segments of WAL.
+    public static let defaultReadyLag: UInt64 = 64 << 20
     /// WAL kept for rewinding unless the configuration says how much.
     public static let defaultWALKeepSize = "256MB"
 
@@ -41,6 +47,8 @@ public struct AgentConfiguration: Sendable {
         let instance = reader.instanceName("instance")
         controllers = reader.endpoints("controllers")
         listen = reader.text("listen") == nil ? nil : reader.endpoint("listen")
+        http = reader.text("http") == nil ? nil : reader.endpoint("http")
+        readyLag = reader.number("readyLag", within: 0...ClusterSpec.largestMaximumLag) ?? Self.defaultReadyLag
         certificates = TLSFiles(inFolder: reader.requiredText("certificates"))
         launcherSocket = reader.requiredText("launcherSocket")
         timings = reader.timings()

@@ -33,6 +33,7 @@ public actor AgentShell {
     let peers: PeerClient
     let tls: TLSContext
     let version: String
+    let pages: ProbePages
     /// Where the agents of other instances ask, and on which connection each question came (R10).
     var listener: ControlServer?
     var questions: [(number: UInt64, connection: ConnectionID)] = []
@@ -84,6 +85,7 @@ public actor AgentShell {
         self.configuration = configuration
         self.logger = logger
         self.version = version
+        pages = ProbePages(configuration, version: version)
         launcher = LauncherClient(socketPath: configuration.launcherSocket)
         adapter = PostgresAdapter(configuration: configuration.postgres, launcher: launcher)
         machine = InstanceMachine(
@@ -135,6 +137,7 @@ public actor AgentShell {
             group.addTask { [self] in await keepBeating() }
             group.addTask { [self] in await keepLookingForWeakCommits() }
             group.addTask { [self] in await keepAskingReadiness() }
+            group.addTask { [self] in await keepAnsweringProbes() }
             await group.waitForAll()
         }
         timer?.cancel()
@@ -228,7 +231,9 @@ public actor AgentShell {
         let actions = machine.handle(event, at: now)
         let steps = actions.map { action -> Step in
             guard case .report = action else { return .action(action) }
-            return .report(snapshot(now), at: now)
+            let report = snapshot(now)
+            pages.take(report, at: now)
+            return .report(report, at: now)
         }
         if !steps.isEmpty { queue.append(steps) }
         if machine.wantsCloseLook { lookClosely() }
@@ -318,11 +323,14 @@ public actor AgentShell {
     }
 
     func enqueueReport() {
-        guard attached else { return }
         let now = MonotonicInstant.now
+        pages.turned(at: now)
+        guard attached else { return }
+        let report = snapshot(now)
+        pages.take(report, at: now)
         // Behind a step that hangs one report is enough, and the newest says all.
         if let last = queue.last, last.count == 1, case .report = last[0] { queue.removeLast() }
-        queue.append([.report(snapshot(now), at: now)])
+        queue.append([.report(report, at: now)])
         drain()
     }
 }

@@ -12,6 +12,8 @@ package struct ClusterFile: Codable, Hashable, Sendable {
         package var host: String?
         /// Where its agent answers the others'; nil in clusters made before agents did.
         package var agentPort: UInt16?
+        /// Where its agent answers probes over HTTP; nil in clusters made before agents did.
+        package var probePort: UInt16?
 
         package var address: String { host ?? ClusterFile.loopback }
     }

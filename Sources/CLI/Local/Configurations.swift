@@ -26,7 +26,9 @@ struct Configurations {
 
     func agent(of instance: ClusterFile.Instance) -> String {
         let name = instance.name
-        let listen = instance.agentPort.map { ["listen: \(quoted("\(instance.address):\($0)"))"] } ?? []
+        let listen = [("listen", instance.agentPort), ("http", instance.probePort)].compactMap { key, port in
+            port.map { "\(key): \(quoted("\(instance.address):\($0)"))" }
+        }
         let lines =
             [
                 "cluster: \(file.name)",

@@ -231,13 +231,14 @@ package struct LocalCluster: Sendable {
             )
         }
         let server = try await PostgresInstallation.find(named: options.postgresBin, for: account)
-        let base = try PortChoice.choose(2 * count + controllers, base: options.port)
+        let base = try PortChoice.choose(3 * count + controllers, base: options.port)
         let instances = instanceNames.prefix(count).enumerated().compactMap { index, text in
             InstanceName(text).map { name in
                 ClusterFile.Instance(
                     name: name,
                     port: UInt16(base + index),
-                    agentPort: UInt16(base + count + controllers + index)
+                    agentPort: UInt16(base + count + controllers + index),
+                    probePort: UInt16(base + 2 * count + controllers + index)
                 )
             }
         }
@@ -347,7 +348,7 @@ package struct LocalCluster: Sendable {
             try PortChoice.check(Int(instance.port))
         }
         for instance in file.instances where running.agents[instance.name] == nil {
-            if let port = instance.agentPort { try PortChoice.check(Int(port)) }
+            for case let port? in [instance.agentPort, instance.probePort] { try PortChoice.check(Int(port)) }
         }
         for index in file.controllerPorts.indices {
             let (what, log) = (file.controllerName(index), folder.controllerLog(index))

@@ -13,6 +13,8 @@ package struct Placement: Sendable {
     package var serverPort: UInt16 = 5432
     package var controllerPort: UInt16 = 7432
     package var agentPort: UInt16 = 7431
+    /// Of every agent's answers to probes.
+    package var probePort: UInt16 = 8008
     /// Timings that differ from the default, as the configuration files spell them.
     package var timings: [String: String] = [:]
     package var postgresBin: String?
@@ -55,7 +57,8 @@ extension LocalCluster {
                     name: instance.name,
                     port: placement.serverPort,
                     host: instance.address,
-                    agentPort: placement.agentPort
+                    agentPort: placement.agentPort,
+                    probePort: placement.probePort
                 )
             },
             timings: placement.timings,
