@@ -59,6 +59,7 @@ let package = Package(
         ),
 
         room("JSON", at: "Sources/Protocol/JSON"),
+        room("KubernetesObjects", ["JSON"], at: "Sources/Controller/Objects"),
 
         // C libraries: a module map and a shim, no Swift.
         .systemLibrary(
@@ -107,7 +108,7 @@ let package = Package(
         ),
         room(
             "KubernetesClient",
-            ["HTTPTransport", "JSON", "Platform", yaml],
+            ["HTTPTransport", "JSON", "KubernetesObjects", "Platform", yaml],
             at: "Sources/Controller/Kubernetes"
         ),
         room(
@@ -214,7 +215,10 @@ let package = Package(
         ),
         tests(
             "KubernetesClientTests",
-            ["HTTPTransport", "JSON", "KubernetesClient", "KubernetesStandIn", "TLSTransport", "Platform"],
+            [
+                "HTTPTransport", "JSON", "KubernetesClient", "KubernetesObjects", "KubernetesStandIn", "TLSTransport",
+                "Platform",
+            ],
             at: "Tests/Controller/Kubernetes"
         ),
         tests("JSONTests", ["JSON"], at: "Tests/Protocol/JSON"),

@@ -10,13 +10,17 @@ enum ImportCheck {
         ("Sources/Chaos/Checker", []),
         ("Sources/Protocol/Wire", ["ClusterModel", "SwiftProtobuf"]),
         ("Sources/Protocol/JSON", []),
-        ("Sources/Controller/Kubernetes", ["HTTPTransport", "JSON", "Platform", "Synchronization", "Yams"]),
+        ("Sources/Controller/Objects", ["JSON"]),
+        (
+            "Sources/Controller/Kubernetes",
+            ["HTTPTransport", "JSON", "KubernetesObjects", "Platform", "Synchronization", "Yams"]
+        ),
     ]
 
     /// Folders that know no clock, no randomness and no outside world.
     static let pureFolders = [
         "Sources/Protocol/Model", "Sources/Agent/Decision", "Sources/Controller/Decision", "Sources/Simulator/World",
-        "Sources/Launcher/Protocol", "Sources/Chaos/Checker", "Sources/Protocol/JSON",
+        "Sources/Launcher/Protocol", "Sources/Chaos/Checker", "Sources/Protocol/JSON", "Sources/Controller/Objects",
     ]
 
     private static let glibcFolders = [

@@ -1,4 +1,5 @@
 import JSON
+public import KubernetesObjects
 
 /// Which release a server is.
 public struct ServerVersion: Hashable, Sendable {

@@ -1,4 +1,5 @@
 import JSON
+public import KubernetesObjects
 import Platform
 import Synchronization
 

@@ -1,4 +1,5 @@
 import HTTPTransport
+public import KubernetesObjects
 
 /// What a feed tells of a collection.
 public enum CollectionChange: Hashable, Sendable {

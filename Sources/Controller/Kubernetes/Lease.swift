@@ -1,4 +1,5 @@
 import JSON
+public import KubernetesObjects
 
 /// A Lease: a right that one holder has for a while, renewed by conditional writes.
 ///

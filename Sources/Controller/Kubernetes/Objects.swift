@@ -1,5 +1,6 @@
 import HTTPTransport
 public import JSON
+public import KubernetesObjects
 
 /// What a deletion does with the objects that the deleted one owns.
 public enum DeletionPropagation: String, Hashable, Sendable {

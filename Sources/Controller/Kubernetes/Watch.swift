@@ -1,5 +1,6 @@
 import HTTPTransport
 import JSON
+public import KubernetesObjects
 
 /// One thing that happened to an object of a watched collection.
 public enum WatchEvent: Hashable, Sendable {

@@ -2,6 +2,7 @@ import Foundation
 import HTTPTransport
 import JSON
 import KubernetesClient
+import KubernetesObjects
 import KubernetesStandIn
 import Synchronization
 import TLSTransport

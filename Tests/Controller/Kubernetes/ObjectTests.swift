@@ -1,6 +1,7 @@
 import Foundation
 import JSON
 import KubernetesClient
+import KubernetesObjects
 import KubernetesStandIn
 import Testing
 

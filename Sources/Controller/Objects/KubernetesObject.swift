@@ -24,31 +24,6 @@ public struct APIResource: Hashable, Sendable {
 
     /// Group and version as objects carry them: `apps/v1`, or `v1` for the core group.
     public var apiVersion: String { group.isEmpty ? version : "\(group)/\(version)" }
-
-    /// The path of objects, or of one, or of a part of one.
-    ///
-    /// - SeeAlso: Kubernetes documentation, API concepts, "Resource URIs".
-    func path(namespace: String?, name: String? = nil, part: String? = nil) -> String {
-        var steps = group.isEmpty ? ["api", version] : ["apis", group, version]
-        if isNamespaced, let namespace { steps += ["namespaces", namespace] }
-        steps.append(plural)
-        if let name { steps.append(name) }
-        if let part { steps.append(part) }
-        return "/" + steps.map(percentEncoded).joined(separator: "/")
-    }
-}
-
-/// The text as one step of a path or one value of a query.
-func percentEncoded(_ text: String) -> String {
-    let digits = Array("0123456789ABCDEF".utf8)
-    var bytes: [UInt8] = []
-    for byte in text.utf8 {
-        switch byte {
-        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: bytes.append(byte)
-        default: bytes += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-        }
-    }
-    return String(decoding: bytes, as: UTF8.self)
 }
 
 /// One object of an API server, with fields that we do not know kept as they are.
@@ -168,7 +143,8 @@ public struct OwnerReference: Hashable, Sendable {
         self.isController = isController
     }
 
-    init?(_ value: JSONValue) {
+    /// Reads one; nil if a part of it is missing.
+    public init?(_ value: JSONValue) {
         guard let apiVersion = value["apiVersion"]?.string, let kind = value["kind"]?.string,
             let name = value["name"]?.string, let uid = value["uid"]?.string
         else { return nil }
@@ -181,7 +157,8 @@ public struct OwnerReference: Hashable, Sendable {
         )
     }
 
-    var content: JSONValue {
+    /// As objects carry it.
+    public var content: JSONValue {
         [
             "apiVersion": .string(apiVersion), "kind": .string(kind), "name": .string(name), "uid": .string(uid),
             "controller": .bool(isController), "blockOwnerDeletion": .bool(isController),
