@@ -60,6 +60,7 @@ let package = Package(
 
         room("JSON", at: "Sources/Protocol/JSON"),
         room("KubernetesObjects", ["JSON"], at: "Sources/Controller/Objects"),
+        room("ResourcePlan", ["ClusterModel", "JSON", "KubernetesObjects"], at: "Sources/Controller/Plan"),
 
         // C libraries: a module map and a shim, no Swift.
         .systemLibrary(
@@ -222,6 +223,11 @@ let package = Package(
             at: "Tests/Controller/Kubernetes"
         ),
         tests("JSONTests", ["JSON"], at: "Tests/Protocol/JSON"),
+        tests(
+            "ResourcePlanTests",
+            ["ClusterModel", "JSON", "KubernetesObjects", "ResourcePlan"],
+            at: "Tests/Controller/Plan"
+        ),
         tests("TLSTransportTests", ["TLSTransport", "Platform"], at: "Tests/System/TLSTransport"),
         tests("ClusterProtocolTests", ["ClusterModel", "ClusterProtocol"], at: "Tests/Protocol/Wire"),
         tests(

@@ -11,6 +11,7 @@ enum ImportCheck {
         ("Sources/Protocol/Wire", ["ClusterModel", "SwiftProtobuf"]),
         ("Sources/Protocol/JSON", []),
         ("Sources/Controller/Objects", ["JSON"]),
+        ("Sources/Controller/Plan", ["ClusterModel", "JSON", "KubernetesObjects"]),
         (
             "Sources/Controller/Kubernetes",
             ["HTTPTransport", "JSON", "KubernetesObjects", "Platform", "Synchronization", "Yams"]
@@ -21,6 +22,7 @@ enum ImportCheck {
     static let pureFolders = [
         "Sources/Protocol/Model", "Sources/Agent/Decision", "Sources/Controller/Decision", "Sources/Simulator/World",
         "Sources/Launcher/Protocol", "Sources/Chaos/Checker", "Sources/Protocol/JSON", "Sources/Controller/Objects",
+        "Sources/Controller/Plan",
     ]
 
     private static let glibcFolders = [

@@ -74,7 +74,7 @@ struct TidyTests {
 
     @Test("the decision cores neither throw nor calculate with floating point")
     func coreWords() throws {
-        let cores = try pureSources().filter { $0.path.contains("/Decision/") }
+        let cores = try pureSources().filter { $0.path.contains("/Decision/") || $0.path.contains("/Plan/") }
         expectClean(try WordCheck.check(cores, against: WordCheck.coreWords))
     }
 
