@@ -137,6 +137,12 @@ let package = Package(
             at: "Sources/Controller/Runtime"
         ),
 
+        room(
+            "OperatorRuntime",
+            ["ResourcePlan", "KubernetesClient", "KubernetesObjects", "JSON", "ClusterModel", "Platform", logging],
+            at: "Sources/Controller/Operator"
+        ),
+
         // Mains: parse arguments, call one shell.
         // Static, so that it runs inside any image; nothing may depend on this target, or it were linked so, too.
         .executableTarget(
@@ -209,6 +215,8 @@ let package = Package(
             at: "Tests/Kubernetes/StandIn"
         ),
         tests("HTTPServiceTests", ["HTTPService"] + nio, at: "Tests/System/HTTPService"),
+        // Servers and manifests as plans need them.
+        room("KubernetesWorld", ["ClusterModel", "JSON", "ResourcePlan"], at: "Tests/Kubernetes/World"),
         tests(
             "HTTPTransportTests",
             ["HTTPTransport", "KubernetesStandIn", "TLSTransport", "Platform"],
@@ -225,8 +233,16 @@ let package = Package(
         tests("JSONTests", ["JSON"], at: "Tests/Protocol/JSON"),
         tests(
             "ResourcePlanTests",
-            ["ClusterModel", "JSON", "KubernetesObjects", "ResourcePlan"],
+            ["ClusterModel", "JSON", "KubernetesObjects", "KubernetesWorld", "ResourcePlan"],
             at: "Tests/Controller/Plan"
+        ),
+        tests(
+            "OperatorRuntimeTests",
+            [
+                "ClusterModel", "HTTPTransport", "JSON", "KubernetesClient", "KubernetesObjects", "KubernetesStandIn",
+                "KubernetesWorld", "OperatorRuntime", "Platform", "ResourcePlan", "TLSTransport", logging,
+            ],
+            at: "Tests/Controller/Operator"
         ),
         tests("TLSTransportTests", ["TLSTransport", "Platform"], at: "Tests/System/TLSTransport"),
         tests("ClusterProtocolTests", ["ClusterModel", "ClusterProtocol"], at: "Tests/Protocol/Wire"),

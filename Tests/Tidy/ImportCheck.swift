@@ -16,6 +16,10 @@ enum ImportCheck {
             "Sources/Controller/Kubernetes",
             ["HTTPTransport", "JSON", "KubernetesObjects", "Platform", "Synchronization", "Yams"]
         ),
+        (
+            "Sources/Controller/Operator",
+            ["ClusterModel", "JSON", "KubernetesClient", "KubernetesObjects", "Logging", "Platform", "ResourcePlan"]
+        ),
     ]
 
     /// Folders that know no clock, no randomness and no outside world.

@@ -123,6 +123,8 @@ struct PlanPass {
     mutating func run() {
         // What the resource owns goes with it.
         guard seen.resource.deletionTimestamp == nil else { return }
+        // Clients wait for nothing else.
+        route()
         tellDefaults()
         for fault in inForce.faults { warn("SpecCheckErr", fault.text) }
         if inForce.lacksStorageClass {
@@ -134,7 +136,6 @@ struct PlanPass {
         decideMembers()
         reportStatus()
         if !inForce.isUnusable {
-            route()
             followPromotion()
             if !spec.isPaused {
                 compareStatefulSets()

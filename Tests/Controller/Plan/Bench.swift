@@ -1,6 +1,7 @@
 import ClusterModel
 import JSON
 import KubernetesObjects
+import KubernetesWorld
 import ResourcePlan
 import Testing
 
@@ -244,63 +245,4 @@ struct Bench {
 extension KubernetesObject {
     fileprivate var isUp: Bool { status["conditions"]?.array?.first?["status"] == "True" }
     fileprivate var runs: Bool { isUp }
-}
-
-/// The servers of a cluster, as far as a plan is concerned: who is primary, who follows, who votes.
-struct DatabaseModel {
-    private(set) var standing: ClusterStanding?
-    private var wanted: Int?
-
-    init() {}
-
-    /// One that has been going on for a while.
-    init(primary: Int, members: [Int]) {
-        standing = ClusterStanding(
-            primary: primary,
-            isOpen: true,
-            isChanging: false,
-            instances: members.map { index in
-                ClusterStanding.Instance(index: index, isConnected: true, isStreaming: index != primary, votes: true)
-            }
-        )
-    }
-
-    mutating func switchOver(to index: Int?) {
-        let followers = standing?.instances.filter { $0.isStreaming && $0.index != standing?.primary } ?? []
-        wanted = index ?? followers.first?.index
-        standing?.isChanging = wanted != nil
-    }
-
-    mutating func follow(members: [Int], running: [Int], isDisabled: Bool) {
-        var primary = standing?.primary
-        var isChanging = false
-        if let next = wanted {
-            // One pass under way, then done, if the candidate can be had.
-            if running.contains(next), members.contains(next) { primary = next }
-            wanted = nil
-        }
-        if primary == nil { primary = running.first { members.contains($0) } }
-        if let lost = primary, !running.contains(lost), !isDisabled,
-            let next = running.first(where: { members.contains($0) && standing?[$0]?.isStreaming == true })
-        {
-            primary = next
-            isChanging = false
-        }
-        guard let primary else { return }
-        let isOpen = running.contains(primary)
-        let before = standing
-        standing = ClusterStanding(
-            primary: primary,
-            isOpen: isOpen,
-            isChanging: isChanging,
-            instances: Set(members + running).sorted().map { index in
-                ClusterStanding.Instance(
-                    index: index,
-                    isConnected: running.contains(index),
-                    isStreaming: isOpen && running.contains(index) && index != primary,
-                    votes: members.contains(index) && (before?[index]?.isStreaming ?? false)
-                )
-            }
-        )
-    }
 }

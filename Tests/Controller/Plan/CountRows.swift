@@ -1,5 +1,6 @@
 import JSON
 import KubernetesObjects
+import KubernetesWorld
 import ResourcePlan
 import Testing
 

@@ -1,6 +1,7 @@
 import ClusterModel
 import JSON
 import KubernetesObjects
+import KubernetesWorld
 import Testing
 
 @testable import ResourcePlan
@@ -47,7 +48,8 @@ struct LawTests {
     @Test("what an instance is made of stands in the status before it is made")
     func persistFirst() throws {
         var bench = Bench(manifest())
-        for _ in 0..<20 {
+        for round in 0..<20 {
+            if round == 1 { #expect(bench.statefulSets.count == 1, "the others copy from the first") }
             for (place, change) in bench.step().changes.enumerated() {
                 guard case .create(.statefulSets, let object) = change.deed else { continue }
                 let index = try #require(ClusterNames(bench.name).index(ofStatefulSet: object.name))
@@ -63,6 +65,22 @@ struct LawTests {
             bench.runControllers()
         }
         #expect(bench.statefulSets.count == 3)
+    }
+
+    @Test("an instance that could not be made is tried again under its number", arguments: [1, 3])
+    func notMade(replicas: Int64) throws {
+        var bench = Bench(manifest(replicas: .number(JSONNumber(replicas))))
+        if replicas > 1 { bench.settle() }
+        bench.change("replicas", to: .number(JSONNumber(replicas + 1)))
+        for _ in 0..<3 {
+            bench.step()
+            // As where a quota refuses it.
+            bench.remove(.statefulSets, "my-kubegres-\(replicas == 1 ? 1 : 4)")
+        }
+        bench.settle()
+        #expect(bench.statefulSets.count == Int(replicas) + 1)
+        #expect(bench.cluster.status["lastCreatedInstanceIndex"]?.integer == replicas + 1)
+        #expect(!bench.deeds.contains { if case .startOver = $0 { true } else { false } })
     }
 
     @Test("R20: the old primary's pod leaves the primary Service before the new one enters, and never a pod not open")
@@ -85,6 +103,8 @@ struct LawTests {
         #expect(plan(primary: 3, isOpen: false) == ["my-kubegres-1-0 replica"])
         #expect(plan(primary: 3, isOpen: true) == ["my-kubegres-1-0 replica", "my-kubegres-3-0 primary"])
         #expect(plan(primary: 1, isOpen: false).isEmpty, "a restart in place moves nobody")
+        let born = bench.templates.map { $0[path: ["metadata", "labels", "replicationRole"]] }
+        #expect(born == ["replica", "replica", "replica"], "nobody is born a primary")
     }
 
     @Test(
@@ -147,7 +167,8 @@ struct LawTests {
         bench.settle()
         bench.now = bench.now + .seconds(3600)
         bench.settle()
-        #expect(bench.statefulSets.count == 3)
+        let names = ["my-kubegres-1", "my-kubegres-2", "my-kubegres-3"]
+        #expect(bench.statefulSets.map(\.name) == names)
         var other = Bench.settled()
         machines(&other)
         other.settle()
@@ -155,7 +176,8 @@ struct LawTests {
         other.settle()
         other.now = other.now + .seconds(3600)
         other.settle()
-        #expect(other.statefulSets.count == 3)
+        #expect(other.statefulSets.map(\.name) == names)
+        #expect(other.cluster.status["lastCreatedInstanceIndex"] == 3)
     }
 
     @Test("R12: a surplus instance is deleted only when no rule counts on it")

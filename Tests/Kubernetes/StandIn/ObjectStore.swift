@@ -91,7 +91,13 @@ struct ObjectStore {
         if object["metadata"]?["managedFields"] == nil {
             object = owned(object, before: [:], key, manager, part: "")
         }
-        return commit(key, object)
+        let created = commit(key, object)
+        // What comes after its owners have gone is collected like what was there.
+        let owners = owners(of: object)
+        if !owners.isEmpty, !objects.values.contains(where: { owners.contains($0["metadata"]?["uid"]?.string ?? "") }) {
+            _ = try? delete(key, options: [:], manager: "garbage-collector")
+        }
+        return created
     }
 
     mutating func update(

@@ -1,7 +1,7 @@
-import JSON
+public import JSON
 
 /// The resource of the upstream tests, with changes.
-func manifest(_ changes: JSONValue = [:], replicas: JSONValue? = 3) -> JSONValue {
+public func manifest(_ changes: JSONValue = [:], replicas: JSONValue? = 3) -> JSONValue {
     let secret = "my-kubegres-secret"
     func variable(_ name: String, _ key: String) -> JSONValue {
         ["name": .string(name), "valueFrom": ["secretKeyRef": ["name": .string(secret), "key": .string(key)]]]
@@ -24,6 +24,6 @@ func manifest(_ changes: JSONValue = [:], replicas: JSONValue? = 3) -> JSONValue
 }
 
 /// One variable from the Secret of the upstream tests.
-func variable(_ name: String, from key: String) -> JSONValue {
+public func variable(_ name: String, from key: String) -> JSONValue {
     ["name": .string(name), "valueFrom": ["secretKeyRef": ["name": "my-kubegres-secret", "key": .string(key)]]]
 }
