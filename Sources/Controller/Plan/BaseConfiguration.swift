@@ -142,7 +142,7 @@ enum BaseConfiguration {
         pg_dumpall -h "$BACKUP_SOURCE_DB_HOST_NAME" -U "${POSTGRES_USER:-postgres}" -c | gzip > "$partial"
         gzip -t "$partial"
         # A dump that was cut lacks its last line.
-        gzip -dc "$partial" | tail -n 3 | grep -q 'PostgreSQL database cluster dump complete'
+        gzip -dc "$partial" | tail -n 10 | grep -q 'PostgreSQL database cluster dump complete'
         sync "$partial"
         mv "$partial" "$folder/$name"
         echo "complete: $(wc -c < "$folder/$name") bytes"

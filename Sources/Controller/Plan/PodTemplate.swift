@@ -215,6 +215,7 @@ struct PodTemplate {
             variable("UNDERSTUDY_INSTANCE", names.instance(index)?.text ?? names.statefulSet(index)),
             variable("UNDERSTUDY_CONTROLLERS", controllers),
             variable("UNDERSTUDY_LISTEN", "[$(POD_IP)]:\(PodPorts.agent)"),
+            variable("UNDERSTUDY_HTTP", "[$(POD_IP)]:\(PodPorts.http)"),
             variable("UNDERSTUDY_CERTIFICATES", PodFolders.certificates),
             variable("UNDERSTUDY_LAUNCHER_SOCKET", PodFolders.launcherSocket),
             variable("UNDERSTUDY_DATA_FOLDER", spec.database.volumeMount),

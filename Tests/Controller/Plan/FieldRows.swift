@@ -231,6 +231,9 @@ struct FieldRows {
         let agent = try #require(bench.templates.first?[path: ["spec", "initContainers"]]?.array?.last)
         #expect(agent["restartPolicy"] == "Always")
         #expect(agent[path: ["livenessProbe", "httpGet", "path"]] == "/livez")
+        let port = agent[path: ["livenessProbe", "httpGet", "port"]]?.integer ?? 0
+        let address: JSONValue = ["name": "UNDERSTUDY_HTTP", "value": .string("[$(POD_IP)]:\(port)")]
+        #expect(agent["env"]?.array?.contains(address) == true)
     }
 
     @Test("PO1: no port means 5432, told and shown")

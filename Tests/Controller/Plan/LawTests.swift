@@ -158,6 +158,35 @@ struct LawTests {
         #expect(bench.statefulSets.map(\.name) == ["my-kubegres-1", "my-kubegres-2", "my-kubegres-3"])
     }
 
+    @Test("R15: an operator that begins anew while a replacement is under way does not take it for one too many")
+    func restartedWhileReplacing() throws {
+        var bench = Bench.settled()
+        machines(&bench)
+        bench.settle()
+        try unready(&bench, "node-my-kubegres-3-0")
+        bench.stuck["my-kubegres-4-0"] = "ContainerCreating"
+        bench.step()
+        bench.now = bench.now + .seconds(31)
+        for _ in 0..<5 {
+            bench.step()
+            bench.runControllers()
+        }
+        #expect(bench.statefulSets.count == 4)
+        var fresh = ResourcePlanner(Installation(agentImage: "understudy:1", controllers: []))
+        let plan = fresh.plan(bench.observation(), at: bench.now)
+        #expect(plan.cluster?.members.count == 4)
+    }
+
+    @Test("R16: a primary whose pod is about to end hands over first")
+    func ending() throws {
+        var bench = Bench.settled()
+        var pod = try #require(bench.get(.pods, "my-kubegres-1-0"))
+        pod["metadata", "deletionTimestamp"] = "2026-11-22T12:00:00Z"
+        bench.put(.pods, pod)
+        let deeds = bench.step().changes.map(\.deed)
+        #expect(deeds.contains(.switchover(to: InstanceName("my-kubegres-2"))))
+    }
+
     @Test("R15, R18: nobody is replaced while no primary serves, or while failover is disabled")
     func noReplacement() throws {
         var bench = Bench.settled(["failover": ["isDisabled": true]])
