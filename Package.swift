@@ -165,7 +165,10 @@ let package = Package(
         main("understudy-simulate", ["Simulation", "ClusterModel", arguments], at: "Sources/Simulator/Main"),
         room(
             "LocalCluster",
-            ["ClusterModel", "ClusterProtocol", "ControlChannel", "TLSTransport", "Platform", "PostgresDriver"],
+            [
+                "ClusterModel", "ClusterProtocol", "ControlChannel", "HTTPService", "TLSTransport", "Platform",
+                "PostgresDriver",
+            ],
             at: "Sources/CLI/Local"
         ),
         room("Demo", ["ClusterModel", "LocalCluster", "Platform", "PostgresDriver"], at: "Sources/CLI/Demo"),

@@ -93,6 +93,38 @@ struct StatusTests {
         #expect(text.contains("agent       two       does not run"))
     }
 
+    @Test("without the controller the agents' own words are shown, whoever of them answers")
+    func words() throws {
+        let blind = try report(nil, complaint: "its process does not run")
+        var words = try ["one", "two"].map { name in
+            AgentWord(
+                name: try #require(InstanceName(name)),
+                server: "standby",
+                isPrimary: false,
+                isReady: true,
+                term: "4",
+                timeline: "3",
+                position: "0/5000148",
+                note: ""
+            )
+        }
+        func text() -> String {
+            StatusReport(
+                file: blind.file,
+                folder: blind.folder,
+                processes: blind.processes,
+                view: nil,
+                complaint: blind.complaint,
+                words: words
+            ).text()
+        }
+        #expect(text().contains("As the agents themselves tell: none is an open primary"))
+        words[1].server = "primary"
+        words[1].isPrimary = true
+        #expect(text().contains("As the agents themselves tell: two is primary and admits clients"))
+        #expect(text().contains("two       primary  4     3         0/5000148  yes"))
+    }
+
     @Test("the JSON holds the controller's view unchanged")
     func json() throws {
         struct Answer: Decodable {

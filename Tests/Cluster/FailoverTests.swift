@@ -98,9 +98,11 @@ struct FailoverTests {
 
     /// The record is on disk: a controller that comes back finds its cluster as it was.
     private func controller(_ cluster: TestCluster, _ writers: Writers) async throws {
+        let primary = try await cluster.primary()
         #expect(try await cluster.local("kill", "controller").code == 0)
         let blind = try await cluster.local("status")
         #expect(blind.code == 1 && blind.output.contains("the controller does not answer"))
+        #expect(blind.output.contains("As the agents themselves tell: \(primary) is primary and admits clients"))
         try await cluster.up()
         try await cluster.healed()
         try await writers.goOn(cluster)

@@ -9,19 +9,23 @@ package struct StatusReport: Sendable {
     package let view: ClusterView?
     /// Why there is no view; empty if there is one.
     package let complaint: String
+    /// What the agents say themselves; asked only where there is no view.
+    package let words: [AgentWord]
 
     package init(
         file: ClusterFile,
         folder: ClusterFolder,
         processes: ClusterProcesses,
         view: ClusterView?,
-        complaint: String = ""
+        complaint: String = "",
+        words: [AgentWord] = []
     ) {
         self.file = file
         self.folder = folder
         self.processes = processes
         self.view = view
         self.complaint = complaint
+        self.words = words
     }
 
     /// Looks at the cluster.
@@ -32,7 +36,15 @@ package struct StatusReport: Sendable {
             return StatusReport(file: file, folder: folder, processes: processes, view: view)
         } catch {
             let complaint = processes.controller == nil ? "its process does not run" : error.description
-            return StatusReport(file: file, folder: folder, processes: processes, view: nil, complaint: complaint)
+            let words = await AgentWord.all(of: file)
+            return StatusReport(
+                file: file,
+                folder: folder,
+                processes: processes,
+                view: nil,
+                complaint: complaint,
+                words: words
+            )
         }
     }
 
@@ -44,6 +56,7 @@ package struct StatusReport: Sendable {
             let connection: String
             let controller: String
             let view: ClusterView?
+            let agents: [AgentWord]
             let processes: [ClusterFile.Started]
             let missing: [String]
         }
@@ -53,6 +66,7 @@ package struct StatusReport: Sendable {
             connection: file.connectionString,
             controller: view == nil ? complaint : "answers",
             view: view,
+            agents: words,
             processes: processes.started(file.names),
             missing: processes.missing(of: file)
         )
@@ -179,7 +193,7 @@ package struct StatusReport: Sendable {
         return "\(value) \(units[unit])"
     }
 
-    /// What can be said without a controller: processes, and what they were started as.
+    /// What can be said without a controller: what the agents tell, processes, and what they were started as.
     private func blindLines() -> [String] {
         var lines = [
             "Cluster '\(file.name)' in \(folder.path): the controller does not answer: \(complaint)",
@@ -196,7 +210,18 @@ package struct StatusReport: Sendable {
             table.add(["server", name.text, Self.number(processes.servers[name]), "127.0.0.1:\(instance.port)"])
         }
         lines += table.lines
-        return lines
+        if words.isEmpty { return lines }
+        let primaries = words.filter(\.isPrimary).map(\.name.text)
+        let head =
+            primaries.isEmpty
+            ? "none is an open primary" : "\(primaries.joined(separator: ", ")) is primary and admits clients"
+        lines += ["", "As the agents themselves tell: \(head)"]
+        var told = TextTable(["INSTANCE", "SERVER", "TERM", "TIMELINE", "POSITION", "READY", "NOTE"])
+        for word in words {
+            let ready = word.isReady ? "yes" : "no"
+            told.add([word.name.text, word.server, word.term, word.timeline, word.position, ready, word.note])
+        }
+        return lines + told.lines
     }
 
     private static func number(_ process: RunningProcess?) -> String {
