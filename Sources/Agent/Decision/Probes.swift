@@ -142,7 +142,8 @@ public struct ProbeDesk: Hashable, Sendable {
 
     private func loop(_ now: MonotonicInstant) -> ProbeCheck {
         let still = now - (turnedAt ?? begun)
-        let failure = still > Self.loopLimit ? "has not turned for \(still.components.seconds) s" : nil
+        let limit = max(Self.loopLimit, timings.reportInterval * 4)
+        let failure = still > limit ? "has not turned for \(still.components.seconds) s" : nil
         return ProbeCheck("loop", failure: failure)
     }
 

@@ -239,20 +239,23 @@ public actor PostgresAdapter {
 
     private func readServer() async throws(WorkError) -> LauncherView {
         let status = try await launch { (l) throws(LauncherError) in try await l.status() }
+        let lease = status.leaseRemainingMilliseconds.map { Duration.milliseconds(Int64(clamping: $0)) }
         switch status.server {
         case .down: return .down
-        case .running(let processID): serverProcessID = processID
-        case .ending: serverProcessID = nil
+        case .running(let processID):
+            serverProcessID = processID
+            return await isShuttingDown(processID) ? .stopping(lease: lease) : .running(lease: lease)
+        case .ending:
+            serverProcessID = nil
+            return .running(lease: lease)
         }
-        let lease = status.leaseRemainingMilliseconds.map { Duration.milliseconds(Int64(clamping: $0)) }
-        return await isShuttingDown() ? .stopping(lease: lease) : .running(lease: lease)
     }
 
-    /// What the postmaster says of itself in the eighth line of its file.
-    private func isShuttingDown() async -> Bool {
+    /// What this very postmaster says of itself in the eighth line of its file.
+    private func isShuttingDown(_ processID: Int32) async -> Bool {
         guard let text = try? await readText(InstanceLayout.inside("postmaster.pid"), limit: 4096) else { return false }
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        return lines.count > 7 && lines[7].trimmingPrefix(" ").hasPrefix("stopping")
+        return lines.count > 7 && Int32(lines[0]) == processID && lines[7].trimmingPrefix(" ").hasPrefix("stopping")
     }
 
     /// What an exchange of directories left behind, if a crash came in between.

@@ -104,7 +104,9 @@ public struct ClusterMachine: Hashable, Sendable {
     /// When anything was last handled, and when a long pause since then ended (R9).
     var handledAt: MonotonicInstant?
     var wokeAt: MonotonicInstant?
-    /// It handled something just before this event, so that what lay unread has been read since (R9).
+    /// When it last handled something after a pause of any length; for a moment after, what lay unread is being read.
+    var stirredAt: MonotonicInstant?
+    /// That moment is over (R9).
     var wasAwake = true
     /// An absence is looked at a second time that much later.
     static let glance = Duration.milliseconds(50)
@@ -129,7 +131,8 @@ public struct ClusterMachine: Hashable, Sendable {
     public mutating func handle(_ event: ClusterEvent, at now: MonotonicInstant) -> [ClusterAction] {
         actions = []
         if startedAt == nil { startedAt = now }
-        wasAwake = handledAt.map { now - $0 <= Self.glance * 2 } ?? true
+        if let handledAt, now - handledAt > Self.glance * 2 { stirredAt = now }
+        wasAwake = stirredAt.map { now - $0 >= Self.glance } ?? true
         // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
         if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4, weakness != .judgesOnWaking {
             wokeAt = now
@@ -194,6 +197,7 @@ public struct ClusterMachine: Hashable, Sendable {
         recentFailovers = []
         firstStreamingAt = nil
         handledAt = nil
+        stirredAt = nil
         wake = nil
         for place in seen.indices {
             seen[place].lastOrder = nil

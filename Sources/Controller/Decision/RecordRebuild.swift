@@ -36,6 +36,12 @@ extension ClusterMachine {
         var rebuilt = copy
         var manner = ""
         if let doubt = doubt(about: copy, now) {
+            // Whoever was ordered to be promoted may be at it yet: until every lease is over, and was reported on since.
+            let limit = spec.timings.leaseHorizon + spec.timings.reportInterval * 4
+            guard now - since >= limit else {
+                wakeBy(since + limit)
+                return doubt
+            }
             guard let renewed = inNewTerm(copy, now) else { return doubt }
             rebuilt = renewed
             manner = ", in a new term, since members accepted more than that and nobody else became primary by it"
@@ -128,10 +134,13 @@ extension ClusterMachine {
     /// Whether a state file or a timeline tells of a primary after the copy's.
     private func mayHaveSuccessor(_ copy: ClusterRecord, known: [MemberID]) -> Bool {
         let since = copy.history.last?.term ?? copy.term
+        let timeline = copy.history.last?.timeline
+        let taken = copy.history.first { $0.timeline == timeline }?.term ?? since
         // Whoever joined in what was lost may have left data that were promoted, state file and all.
         var isWitnessed = seen.allSatisfy { one in one.member.map(known.contains) ?? false }
         for one in seen {
-            guard let state = one.report?.state else { return true }
+            guard let report = one.report else { return true }
+            let state = report.state
             guard one.member == copy.primaryMember else {
                 if state.primaryOfTerm >= copy.term { return true }
                 continue
@@ -139,7 +148,11 @@ extension ClusterMachine {
             guard state.primaryOfTerm > since else { continue }
             // It went on in place (R16), or released its term and was promoted anew, onto a timeline of its own.
             isWitnessed = false
-            if state.isPrimaryInOffice, state.releasedTerm >= since { return true }
+            if state.isPrimaryInOffice, state.releasedTerm >= taken { return true }
+            // Only its timeline tells the one from the other.
+            let isUp = report.server == .primary && report.status?.inRecovery == false
+            let told = isUp ? report.status?.position.timeline : report.server == .down ? report.stoppedTimeline : nil
+            if told != timeline { return true }
         }
         // A timeline that nobody took as a primary was taken by hand: who is on it counts for nothing (D8).
         return !isWitnessed
@@ -153,7 +166,8 @@ extension ClusterMachine {
     private func rules(insteadOf copy: ClusterRecord, _ primary: InstanceState, others: [MemberID]) -> [Rule] {
         var rules = copy.rules
         // What it was told before it acknowledged by it: a single server's commits are nowhere else.
-        if primary.promised.version > copy.version { rules += primary.rules.filter { !rules.contains($0) } }
+        let isOfNow = primary.primaryOfTerm >= copy.history.last?.term ?? copy.term
+        if isOfNow, primary.promised.version > copy.version { rules += primary.rules.filter { !rules.contains($0) } }
         if let mode = rules.last?.mode, mode.isSynchronous, !others.isEmpty {
             // Whoever joined in what was lost may have voted; any other rule is met by them all.
             let all = Rule(voters: others, required: 1, mode: mode)

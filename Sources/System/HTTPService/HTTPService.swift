@@ -56,10 +56,12 @@ public struct HTTPServiceError: Error, Hashable, Sendable, CustomStringConvertib
 
 /// Limits of a service.
 public struct HTTPServiceLimits: Hashable, Sendable {
-    /// Connections at a time; more are closed at once.
+    /// Connections at a time; for one more the one that has been silent for longest is closed.
     public var connections = 128
-    /// How long a connection may stay without a whole question.
-    public var idle: Duration = .seconds(30)
+    /// How long a connection may stay without a whole question, and an answer without being taken.
+    public var idle: Duration = .seconds(10)
+    /// All names and values of a question's header, in bytes.
+    public var header = 16 << 10
     /// The longest target of a question, in bytes.
     public var target = 2048
 
@@ -104,16 +106,24 @@ public final class HTTPService: Sendable {
         on group: MultiThreadedEventLoopGroup,
         _ onListening: @Sendable (Int) -> Void
     ) async -> Result<Void, HTTPServiceError> {
-        let count = ConnectionCount(limit: limits.connections)
+        let roster = ConnectionRoster(limit: limits.connections)
+        var decoding = NIOHTTPDecoderLimitConfiguration()
+        (decoding.maxHeaderListSize, decoding.maxHeaderFieldSize) = (limits.header, limits.header)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 64)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelInitializer { [limits, answer] channel in
+            .childChannelInitializer { [limits, answer, decoding] channel in
                 channel.eventLoop.makeCompletedFuture {
-                    guard count.enter(channel) else { throw ChannelError.eof }
+                    roster.enter(channel)
                     let pipeline = channel.pipeline.syncOperations
-                    try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
-                    try pipeline.addHandler(QuestionHandler(limits, answer))
+                    // Whoever does not take its answers is not read any further.
+                    try pipeline.addHandler(BackPressureHandler())
+                    try pipeline.configureHTTPServerPipeline(
+                        withErrorHandling: true,
+                        withEncoderConfiguration: .init(),
+                        withDecoderLimitConfiguration: decoding
+                    )
+                    try pipeline.addHandler(QuestionHandler(limits, roster, answer))
                 }
             }
         let listener: any Channel
@@ -121,12 +131,9 @@ public final class HTTPService: Sendable {
             listener = try await bootstrap.bind(host: host, port: port).get()
         } catch {
             let cause = (error as? IOError).map { String($0.description.prefix(200)) } ?? "\(error)"
-            return .failure(
-                HTTPServiceError(
-                    description: "could not listen on \(host) port \(port) for HTTP: \(cause); choose another address or "
-                        + "port, or stop the program that uses it"
-                )
-            )
+            let place = "\(host) port \(port) for HTTP"
+            let mend = "choose another address or port, or stop the program that uses it"
+            return .failure(HTTPServiceError(description: "could not listen on \(place): \(cause); \(mend)"))
         }
         onListening(listener.localAddress?.port ?? port)
         await withTaskCancellationHandler {

@@ -2,22 +2,33 @@ import NIOCore
 import NIOHTTP1
 import Synchronization
 
-/// Connections there are, up to a limit.
-final class ConnectionCount: Sendable {
+/// Connections there are, up to a limit: whoever comes last pushes out who has asked nothing for longest.
+///
+/// Else as many silent connections as there may be would keep every probe out.
+final class ConnectionRoster: Sendable {
     private let limit: Int
-    private let count = Mutex(0)
+    /// The longest silent first.
+    private let channels = Mutex<[any Channel]>([])
 
     init(limit: Int) { self.limit = limit }
 
-    /// Counts a connection until it is closed; false if there are too many.
-    func enter(_ channel: any Channel) -> Bool {
-        let isIn = count.withLock { count in
-            if count >= limit { return false }
-            count += 1
-            return true
+    func enter(_ channel: any Channel) {
+        let pushedOut = channels.withLock { channels -> (any Channel)? in
+            channels.append(channel)
+            return channels.count > limit ? channels.removeFirst() : nil
         }
-        if isIn { channel.closeFuture.whenComplete { _ in self.count.withLock { $0 -= 1 } } }
-        return isIn
+        pushedOut?.close(promise: nil)
+        channel.closeFuture.whenComplete { _ in
+            self.channels.withLock { channels in channels.removeAll { $0 === channel } }
+        }
+    }
+
+    /// That one has asked something.
+    func heard(_ channel: any Channel) {
+        channels.withLock { channels in
+            guard let place = channels.firstIndex(where: { $0 === channel }) else { return }
+            channels.append(channels.remove(at: place))
+        }
     }
 }
 
@@ -27,13 +38,19 @@ final class QuestionHandler: ChannelInboundHandler {
     typealias OutboundOut = HTTPServerResponsePart
 
     private let limits: HTTPServiceLimits
+    private let roster: ConnectionRoster
     private let answer: @Sendable (HTTPQuestion) -> HTTPAnswer
     private var head: HTTPRequestHead?
     private var hasBody = false
     private var patience: Scheduled<Void>?
 
-    init(_ limits: HTTPServiceLimits, _ answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer) {
+    init(
+        _ limits: HTTPServiceLimits,
+        _ roster: ConnectionRoster,
+        _ answer: @escaping @Sendable (HTTPQuestion) -> HTTPAnswer
+    ) {
         self.limits = limits
+        self.roster = roster
         self.answer = answer
     }
 
@@ -87,7 +104,11 @@ final class QuestionHandler: ChannelInboundHandler {
         }
         let channel = context.channel
         let written = context.writeAndFlush(wrapOutboundOut(.end(nil)))
-        if keeps { waitForQuestion(context) } else { written.whenComplete { _ in channel.close(promise: nil) } }
+        guard keeps else { return written.whenComplete { _ in channel.close(promise: nil) } }
+        // An answer that is not taken does not buy time.
+        if !channel.isWritable { return }
+        roster.heard(channel)
+        waitForQuestion(context)
     }
 
     private func found(_ head: HTTPRequestHead) -> HTTPAnswer {

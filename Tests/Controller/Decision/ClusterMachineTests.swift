@@ -84,6 +84,7 @@ struct ClusterMachineTests {
         try desk.report("b")
         #expect(desk.stored?.term == Term(rawValue: 1))
         try desk.report("c")
+        desk.tell(.tick, after: .milliseconds(50))
         #expect(desk.stored?.term == Term(rawValue: 2))
     }
 

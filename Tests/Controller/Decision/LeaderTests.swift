@@ -54,6 +54,7 @@ struct LeaderTests {
         for _ in 0..<8 {
             try desk.report("b", after: .milliseconds(250))
             try desk.report("c", after: .milliseconds(1))
+            desk.tell(.tick, after: .milliseconds(50))
         }
         #expect(desk.stored?.phase == .preparing)
     }

@@ -141,7 +141,7 @@ struct RecordRebuildTests {
     private func promisedMore(
         _ names: [String],
         _ desk: inout Desk,
-        rounds: Int = 9,
+        rounds: Int = 14,
         _ change: @escaping (inout InstanceReport) -> Void = { _ in }
     ) throws {
         for _ in 0..<rounds {
@@ -162,7 +162,7 @@ struct RecordRebuildTests {
     func acceptedMore() throws {
         var (desk, lost) = try forgetful(old: nil)
         desk.tell(.copy(try desk.member("b").name, lost))
-        try promisedMore(["b", "c"], &desk, rounds: 5)
+        try promisedMore(["b", "c"], &desk, rounds: 12)
         let record = try #require(desk.stored)
         let written = desk.log.filter { $0.hasPrefix("store") }
         #expect(written.contains("store preparing"))
@@ -204,7 +204,7 @@ struct RecordRebuildTests {
     func timelineTakenByHand() throws {
         var (desk, lost) = try forgetful(old: nil)
         desk.tell(.copy(try desk.member("b").name, lost))
-        try promisedMore(["b", "c"], &desk, rounds: 5) { $0.status?.position.timeline = Timeline(rawValue: 2) }
+        try promisedMore(["b", "c"], &desk, rounds: 12) { $0.status?.position.timeline = Timeline(rawValue: 2) }
         let record = try #require(desk.stored)
         #expect(record.phase == .steady && record.primary == lost.primary)
         #expect(record.history.allSatisfy { $0.timeline == .first })
@@ -213,8 +213,9 @@ struct RecordRebuildTests {
     /// The copy's primary, down, says that it was in office of a later term, and released that.
     private func wentOn(_ desk: inout Desk, _ change: @escaping (inout InstanceReport) -> Void = { _ in }) throws {
         let stamp = Stamp(term: Term(rawValue: 2), version: RecordVersion(rawValue: 33))
-        for _ in 0..<9 {
+        for _ in 0..<14 {
             try desk.report("a") { report in
+                report.stoppedTimeline = .first
                 report.state.role = .primary
                 report.state.promised = stamp
                 report.state.primaryOfTerm = stamp.term
@@ -241,6 +242,27 @@ struct RecordRebuildTests {
         #expect(last.term == Term(rawValue: 2) && last.timeline == .first && !last.why.isEmpty)
         // What was lost may have assigned a timeline for each term.
         #expect(record.highestTimeline > .first)
+    }
+
+    @Test("one that tells no timeline, or another, may have been promoted anew: it is waited for (R1, D110)")
+    func timelineIsNotTold() throws {
+        for told in [nil, Timeline(rawValue: 2)] {
+            var (desk, lost) = try forgetful(old: nil)
+            desk.tell(.copy(try desk.member("b").name, lost))
+            try wentOn(&desk) { $0.stoppedTimeline = told }
+            #expect(desk.stored?.phase == .forming && desk.machine.waiting?.rule == "R1")
+        }
+    }
+
+    @Test("nothing is rebuilt in a new term while an order of the lost record may still be carried out (R1, R2)")
+    func ordersRunOut() throws {
+        var (desk, lost) = try forgetful(old: nil)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        try promisedMore(["b", "c"], &desk, rounds: 9)
+        #expect(desk.stored?.phase == .forming)
+        // A candidate that was promoted at the last moment of its lease says so.
+        try promisedMore(["b", "c"], &desk) { $0.state.primaryOfTerm = Term(rawValue: 3) }
+        #expect(desk.stored?.phase == .forming)
     }
 
     @Test(

@@ -15,7 +15,9 @@ struct HistoryFileTests {
                 var question = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
                 guard unsafe poll(&question, 1, 10_000) == 1 else { break }
                 var part = [UInt8](repeating: 0, count: 1 << 16)
-                let count = unsafe part.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+                let count = unsafe part.withUnsafeMutableBytes { room in
+                    unsafe Glibc.read(descriptor, room.baseAddress, room.count)
+                }
                 guard count > 0 else { break }
                 bytes += part.prefix(count)
             }
