@@ -136,7 +136,8 @@ struct HTTPServiceTests {
     func longHeader() async throws {
         try await serve { port in
             let header = String(repeating: "X-Long: \(String(repeating: "a", count: 1000))\r\n", count: 40)
-            let answer = try await raw(port, "GET /lag HTTP/1.1\r\nHost: x\r\n\(header)\r\n")
+            // Refused with an answer, or cut off in the middle of it.
+            let answer = (try? await raw(port, "GET /lag HTTP/1.1\r\nHost: x\r\n\(header)\r\n")) ?? ""
             #expect(!answer.contains(" 200 "))
         }
     }
