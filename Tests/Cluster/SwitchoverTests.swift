@@ -20,7 +20,7 @@ struct SwitchoverTests {
             for target in ["two", "three", "one"] {
                 let before = try await cluster.view()
                 let old = try await cluster.primary()
-                // Under load a standby of `async` may be too far behind at the moment: that is said, and it catches up.
+                // Under load a standby may be out of sight or too far behind at the moment: that is said, and it passes.
                 let dry = try await accepted(cluster, "switchover", target, "--dry-run")
                 #expect(dry.output.contains("Would hand over from '\(old)' to '\(target)'"), "\(dry)")
                 let undisturbed = try await cluster.view()
@@ -42,17 +42,18 @@ struct SwitchoverTests {
         }
     }
 
-    /// The answer to a command, asked again while the candidate lags.
+    /// The answer to a command, asked again while it is refused: on a loaded machine a report may just be missing.
+    @discardableResult
     private func accepted(_ cluster: TestCluster, _ arguments: String...) async throws -> TestCluster.Answer {
         let clock = ContinuousClock()
         let end = clock.now + .seconds(60)
         while true {
             let answer = try await cluster.local(arguments)
-            let lags = answer.code == 3 && answer.complaint.contains("bytes of WAL behind")
-            guard lags, clock.now < end else {
-                #expect(answer.code == 0, "\(answer)")
-                return answer
+            if answer.code == 0 { return answer }
+            guard answer.code == 3, clock.now < end else {
+                throw CommandFailure(.timedOut, "not accepted: \(answer)")
             }
+            print("refused, and asked again: \(answer.complaint)")
             try await Task.sleep(for: .milliseconds(100))
         }
     }
@@ -68,8 +69,7 @@ struct SwitchoverTests {
             let checkpointer = try checkpointer(of: try await cluster.primary(), in: cluster)
             #expect(checkpointer.signal(SIGSTOP))
             defer { checkpointer.signal(SIGCONT) }
-            let asked = try await cluster.local("switchover", "three")
-            #expect(asked.code == 0, "\(asked)")
+            try await accepted(cluster, "switchover", "three")
             #expect(try await cluster.view().request?.step == .checkpoint)
             #expect(try await cluster.local("kill", "three", "--what", "agent").code == 0)
             let after = try await cluster.wait("it is given up") { $0.request == nil }
@@ -127,10 +127,9 @@ struct SwitchoverTests {
             let first = try await cluster.local("promote", "two", "--dry-run")
             if first.code != 0 { #expect(first.complaint.contains("'three' holds"), "\(first)") }
             let chosen = first.code == 0 ? "two" : "three"
-            let rehearsal = try await cluster.local("promote", chosen, "--dry-run")
-            #expect(rehearsal.code == 0 && rehearsal.output.contains("nothing acknowledged is lost"), "\(rehearsal)")
-            let promoted = try await cluster.local("promote", chosen, "--wait")
-            #expect(promoted.code == 0, "\(promoted)")
+            let rehearsal = try await accepted(cluster, "promote", chosen, "--dry-run")
+            #expect(rehearsal.output.contains("nothing acknowledged is lost"), "\(rehearsal)")
+            try await accepted(cluster, "promote", chosen, "--wait")
             let after = try await cluster.healed(after: before.term)
             #expect(after.primary?.text == chosen && after.pauseReason == "a test")
             #expect(try await cluster.local("resume").code == 0)
@@ -184,7 +183,7 @@ struct SwitchoverTests {
             #expect(idle.code == 1 && isOneSentence(idle.complaint))
             // One voter, which the old primary becomes: it has to come back before clients are admitted.
             let before = try await cluster.view()
-            #expect(try await cluster.local("switchover", "--wait").code == 0)
+            try await accepted(cluster, "switchover", "--wait")
             #expect(try await cluster.healed(after: before.term).primary != before.primary)
         }
     }
