@@ -103,9 +103,13 @@ extension AgentShell {
 
     /// `pg_isready` every 5 s; at once on suspicion by `poll`.
     func keepAskingReadiness() async {
+        var quiet = 0
         while !Task.isCancelled {
-            try? await Task.sleep(for: machine.isSuspect ? .seconds(1) : .seconds(5))
-            guard attached else { continue }
+            try? await Task.sleep(for: .seconds(1))
+            quiet += 1
+            // Suspicion may arise at any moment, and one that has passed must not count until the next turn.
+            guard attached, machine.isSuspect || quiet >= 5 else { continue }
+            quiet = 0
             if await launcherIsLost() {
                 startOver(becauseOf: .launcherLost)
                 continue

@@ -4,6 +4,8 @@ public import ClusterModel
 struct Seen: Hashable, Sendable {
     var spec: InstanceSpec
     var connected = false
+    /// Since when the connection stands that it is told of through.
+    var connectedAt: MonotonicInstant?
     var report: InstanceReport?
     var reportAt: MonotonicInstant?
     /// Since when it does not answer to the criteria of a receiving standby although told to follow.
@@ -160,7 +162,7 @@ public struct ClusterMachine: Hashable, Sendable {
             breakPromises("whether the record was written is not known (\(reason)); look at the status, and ask again")
             explain(.record, "the record could not be written: \(reason); reading it again")
             add(.load)
-        case .connected(let name): connected(name)
+        case .connected(let name): connected(name, now)
         case .disconnected(let name):
             update(name) { $0.connected = false }
             askWitnesses(of: name, now)
@@ -277,9 +279,10 @@ public struct ClusterMachine: Hashable, Sendable {
 
     // MARK: Instances
 
-    private mutating func connected(_ name: InstanceName) {
+    private mutating func connected(_ name: InstanceName, _ now: MonotonicInstant) {
         update(name) {
             $0.connected = true
+            $0.connectedAt = now
             $0.lastOrder = nil
             $0.copySent = nil
         }
@@ -362,6 +365,12 @@ public struct ClusterMachine: Hashable, Sendable {
     func isFresh(_ one: Seen, _ now: MonotonicInstant) -> Bool {
         guard one.connected, let at = one.reportAt else { return false }
         return now - at <= spec.timings.reportInterval * 3
+    }
+
+    /// Whether its last report came over the connection that stands: an agent that came back may serve other data.
+    func reportsAnew(_ one: Seen) -> Bool {
+        guard let since = one.connectedAt, let at = one.reportAt else { return true }
+        return at >= since
     }
 
     // MARK: Answers and leases (R2)

@@ -132,7 +132,8 @@ extension ClusterMachine {
             }
             let answers =
                 observation(member.name).map { one in
-                    isFresh(one, now) && one.member == member && one.report?.state.role == .standby
+                    isFresh(one, now) && reportsAnew(one) && one.member == member
+                        && one.report?.state.role == .standby
                 } ?? false
             let isLate = noteMissing(member.name, isWell: flows && answers, now)
             let isLost = isLate || isAlone && !flows && !comesAtOnce(member, now)

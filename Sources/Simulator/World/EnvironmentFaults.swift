@@ -134,7 +134,7 @@ extension World {
             let primary = record.primaryMember
         else { return false }
         // By an old copy of the record nothing can be judged.
-        guard hosts.allSatisfy({ ($0.disk.state?.promised.term ?? .none) <= record.term }) else { return false }
+        guard hosts.allSatisfy({ !knowsMore($0, than: record) }) else { return false }
         let others = hosts.filter { $0 !== host && isIntact($0) }
         if members(others).contains(primary) { return true }
         // Without a word of its own, how much `async` loses with the primary is for people to judge (R8, R19).
@@ -142,6 +142,12 @@ extension World {
         // Whoever does not receive may be about to be rewound, and counts for nobody then.
         let near = members(others.filter { isReceiving($0, from: primary) })
         return record.rules.allSatisfy { $0.isMet(by: near) }
+    }
+
+    /// Whether it accepted an order of a later version: then the record is an old copy.
+    func knowsMore(_ host: Host, than record: ClusterRecord) -> Bool {
+        guard let promised = host.disk.state?.promised else { return false }
+        return promised.term > record.term || promised.version > record.version
     }
 
     private func members(_ hosts: [Host]) -> [MemberID] {

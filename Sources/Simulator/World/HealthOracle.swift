@@ -68,7 +68,8 @@ extension World {
             before.request == nil, record.request == nil, let primary = before.primary.flatMap(host(of:))
         else { return }
         // A record that was lost goes on in a new term, whoever is well.
-        if record.version.rawValue > before.version.rawValue + ClusterMachine.versionLeap { return }
+        let isRebuilt = record.version.rawValue > before.version.rawValue + ClusterMachine.versionLeap
+        if isRebuilt, coverage.faults["recordRestored"] != nil { return }
         // What its own agent says against it needs no other witness.
         if now < primary.hungUntil { return }
         if let last = process.reports[primary.index]?.report {
@@ -85,6 +86,19 @@ extension World {
             guard silence < .milliseconds(600) else { continue }
             violate("I7", "'\(primary.name)' is replaced although '\(host.name)' receives from it (R9)")
         }
+    }
+
+    /// A record that was put back is known to be old only from whoever accepted more (R1, D91): unheard, nobody can
+    /// tell, and what a term loses that begins by it is not the controller's doing.
+    func excuseOldRecord(_ before: ClusterRecord?, _ record: ClusterRecord, _ process: ControllerProcess) {
+        guard let before, before.phase == .steady, record.phase == .preparing, !oracle.isExcused else { return }
+        let knowing = hosts.filter { knowsMore($0, than: before) }
+        let isHeard = knowing.contains { host in
+            process.connections[host.index].isUp && process.reports[host.index] != nil
+        }
+        guard !knowing.isEmpty, !isHeard else { return }
+        trace("nobody who knows of a later record is heard")
+        oracle.isExcused = true
     }
 
     func checkDemoted(_ host: Host, _ server: ServerProcesses, _ why: String) {

@@ -264,12 +264,12 @@ extension World {
 }
 
 extension World {
-    /// `pg_isready` every 5 s, more often while something is wrong.
-    private func scheduleReadiness(_ host: Host, _ agent: AgentProcess) {
-        let pause: UInt64 = agent.machine.isSuspect ? 1_000_000 : 5_000_000
-        later(host, agent, pause...pause) { world in
-            world.askReadiness(host, agent)
-            world.scheduleReadiness(host, agent)
+    /// `pg_isready` every 5 s, every second while something is wrong.
+    private func scheduleReadiness(_ host: Host, _ agent: AgentProcess, quiet: Int = 1) {
+        later(host, agent, 1_000_000...1_000_000) { world in
+            let isDue = agent.machine.isSuspect || quiet >= 5
+            if isDue { world.askReadiness(host, agent) }
+            world.scheduleReadiness(host, agent, quiet: isDue ? 1 : quiet + 1)
         }
     }
 

@@ -148,6 +148,7 @@ extension World {
         switch action {
         case .store(let record, let replaced):
             checkEvidence(process.machine.record, record, process)
+            excuseOldRecord(process.machine.record, record, process)
             compareAndSwap(record, replaced, process)
         case .load: load(process)
         case .send(let order, let name):

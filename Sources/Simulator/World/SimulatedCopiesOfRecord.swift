@@ -43,7 +43,8 @@ extension World {
 
     /// Members may have accepted more than their copies show, as long as nobody became primary, joined or lost its word.
     private func isEnough(_ disk: Disk, _ record: ClusterRecord) -> Bool {
-        guard let copy = disk.copy else { return false }
+        // Data that were put back have no word of their own (D102).
+        guard let copy = disk.copy, disk.folder?.isCopy != true else { return false }
         if copy.version == record.version { return true }
         guard let incarnation = disk.state?.incarnation else { return false }
         return copy.primaryMember == record.primaryMember && copy.members == record.members

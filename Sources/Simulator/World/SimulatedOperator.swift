@@ -96,7 +96,7 @@ extension World {
     /// Whose answers in that term this controller has got.
     func prepared(for term: Term, _ process: ControllerProcess) -> [MemberID] {
         hosts.compactMap { host in
-            guard let (report, at) = process.reports[host.index], now - at < Time.seconds(1),
+            guard let (report, at) = process.reports[host.index], now - at <= Time.milliseconds(1500),
                 process.connections[host.index].isUp, report.prepared?.term == term
             else { return nil }
             return report.state.incarnation.map { MemberID(name: host.name, incarnation: $0) }
@@ -120,9 +120,9 @@ extension World {
 
     /// Where all that may be promoted have lost their data, one that may not by itself is a person's to promote.
     private func promoteTheBarred() {
-        guard let record = store.record, record.phase == .preparing, record.request == nil else { return }
-        guard let barred = spec.instances.first(where: \.noFailover), let controller = controllers.first,
-            controller.machine.waiting?.rule == "R8"
+        guard let record = store.record, record.phase == .preparing,
+            let barred = spec.instances.first(where: \.noFailover), record.request?.candidate != barred.name,
+            let controller = controllers.first, controller.machine.waiting?.rule == "R8"
         else { return }
         command(.promote(barred.name, acceptsDataLoss: false, isDryRun: false))
     }

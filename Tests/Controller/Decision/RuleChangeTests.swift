@@ -88,6 +88,25 @@ struct RuleChangeTests {
         #expect(desk.machine.waiting == nil)
     }
 
+    @Test("what an agent reported before its connection broke makes nobody a voter (R12)")
+    func reportOfAnEarlierConnection() throws {
+        var desk = try Desk.steady(.required)
+        try step(&desk, streaming: ["b", "c"])
+        try pass(&desk, 6, streaming: ["b"])
+        try step(&desk, streaming: ["b"], barrier: 1001, flushed: 1001)
+        let narrow = try rule(desk, 1, ["b"], .required)
+        #expect(desk.stored?.rules == [narrow])
+        let name = try desk.member("c").name
+        try desk.report("c", receivingFrom: "a")
+        desk.tell(.disconnected(name))
+        desk.now = desk.now + .milliseconds(100)
+        desk.tell(.connected(name))
+        try step(&desk, streaming: ["b", "c"], silent: ["c"])
+        #expect(desk.stored?.rules == [narrow])
+        try step(&desk, streaming: ["b", "c"])
+        #expect(desk.stored?.rules == [narrow, try rule(desk, 1, ["b", "c"], .required)])
+    }
+
     @Test("preferred: with all voters gone the fallback to k = 0 is recorded first, and taken back when one returns")
     func fallback() throws {
         var desk = try Desk.steady(.preferred)
