@@ -167,6 +167,7 @@ extension InstanceMachine {
         rules = promotion.rules
         persist {
             $0.role = .primary
+            $0.hasRecovered = false
             $0.primaryOfTerm = $0.promised.term
             $0.rules = promotion.rules
             $0.agents = promotion.agents

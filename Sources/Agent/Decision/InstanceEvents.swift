@@ -161,6 +161,9 @@ extension InstanceMachine {
             cutPosition = nil
         }
         rejoined(status)
+        if status.inRecovery, state.role == .standby, state.primaryOfTerm != .none, !state.hasRecovered {
+            persist { $0.hasRecovered = true }
+        }
         if !status.inRecovery && !state.isPrimaryInOffice { foundRoguePrimary(status) }
         extendWithoutLeader(now)
         if status.inRecovery || !status.clientsAdmitted { return }
@@ -179,7 +182,10 @@ extension InstanceMachine {
         case .none, .initializing, .standby, .primary: return
         }
         rejoining = false
-        persist { $0.role = .standby }
+        persist {
+            $0.role = .standby
+            $0.hasRecovered = true
+        }
         explain(.rejoin, rule: "R14", "a consistent standby again")
     }
 

@@ -175,7 +175,7 @@ extension InstanceMachine {
             add(.inspect(id))
             return false
         }
-        guard stopped.wasPrimary, state.primaryOfTerm == .none else { return true }
+        guard stopped.wasPrimary, state.primaryOfTerm == .none || state.hasRecovered else { return true }
         explain(.fault, rule: "R14", "the standby ran as primary without an order: it will be rebuilt")
         persist { $0.tainted = true }
         return false

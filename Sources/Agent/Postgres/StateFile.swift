@@ -26,7 +26,8 @@ enum StateFile {
               "copyOf": \(state.copyOf.map { "\"\($0.text)\"" } ?? "null"),
               "rules": "\(RuleText.compose(state.rules))",
               "grantedTerm": \(state.grantedTerm),
-              "agents": "\(AddressText.compose(state.agents))"
+              "agents": "\(AddressText.compose(state.agents))",
+              "hasRecovered": \(state.hasRecovered)
             }
 
             """
@@ -63,6 +64,11 @@ enum StateFile {
         case nil: break
         case .text(let text): state.agents = try AddressText.parse(text)
         default: throw Unreadable(reason: "its addresses of agents are garbled")
+        }
+        switch fields["hasRecovered"] {
+        case nil: break
+        case .flag(let hasRecovered): state.hasRecovered = hasRecovered
+        default: throw Unreadable(reason: "'hasRecovered' is garbled")
         }
         return state
     }

@@ -119,6 +119,9 @@ public struct ClusterMachine: Hashable, Sendable {
     /// Since when members show that the record is older than the cluster, and whether it is being replaced (R1).
     var staleSince: MonotonicInstant?
     var isRebuilding = false
+    /// The most beyond the record that a member ever told of, and who did: his silence does not make it untrue (R1).
+    var heard = Stamp.none
+    var heardFrom: InstanceName?
     /// Set by the simulator alone, to prove that a rule is needed.
     package var weakness: Weakness?
     var actions: [ClusterAction] = []

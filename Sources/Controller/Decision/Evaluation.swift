@@ -5,6 +5,7 @@ extension ClusterMachine {
     mutating func evaluate(_ now: MonotonicInstant) {
         guard loaded, pending == nil, leadsCertainly(now) else { return }
         guard let record else { return form(now) }
+        noteStamps(record)
         let stale = staleReports(record)
         if !stale.isEmpty {
             readAgain(now)
@@ -30,12 +31,30 @@ extension ClusterMachine {
 
     /// Reports, and copies, that show that the record is older than the cluster (R1).
     func staleReports(_ record: ClusterRecord) -> [String] {
-        seen.compactMap { one in
+        let found: [String] = seen.compactMap { one in
             if let text = one.report.flatMap({ isAhead($0, record) }) { return "'\(one.spec.name)': \(text)" }
             guard let copy = one.copy, isOurs(copy, record),
                 copy.term > record.term || copy.version > record.version
             else { return nil }
             return "'\(one.spec.name)': it keeps a copy of \(copy.stamp), the record is at \(record.stamp)"
+        }
+        guard found.isEmpty, heard.term > record.term || heard.version > record.version else { return found }
+        return ["'\(heardFrom?.text ?? "")' told of \(heard) before, the record is at \(record.stamp)"]
+    }
+
+    /// Keeps in mind what members know beyond the record: whoever told of it may fall silent, or lose it.
+    private mutating func noteStamps(_ record: ClusterRecord) {
+        for one in seen {
+            var told: [Stamp] = []
+            if let report = one.report, case .present(record.systemIdentifier) = report.directory {
+                told.append(report.state.promised)
+            }
+            if let copy = one.copy, isOurs(copy, record) { told.append(copy.stamp) }
+            for stamp in told where stamp.term > record.term || stamp.version > record.version {
+                guard stamp.term > heard.term || stamp.version > heard.version else { continue }
+                heard = Stamp(term: max(stamp.term, heard.term), version: max(stamp.version, heard.version))
+                heardFrom = one.spec.name
+            }
         }
     }
 

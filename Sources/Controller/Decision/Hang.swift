@@ -22,6 +22,12 @@ extension ClusterMachine {
         _ now: MonotonicInstant
     ) -> Loss? {
         guard let since = silence(of: one, report, now) else { return nil }
+        // What it reads right after a pause of its own may have lain unread for as long as that lasted.
+        let calm = wokeAt.map { $0 + spec.timings.reportInterval * 4 } ?? now
+        guard calm <= now || weakness == .judgesOnWaking else {
+            wakeBy(calm)
+            return nil
+        }
         let limit = spec.timings.hangTimeout
         guard since.duration >= limit else {
             wakeBy(now + (limit - since.duration))

@@ -33,21 +33,22 @@ extension ClusterMachine {
             if seen.contains(where: { $0.copy != nil }) { return "what its members keep is no record of this cluster" }
             return "no member that answers keeps a copy of it"
         }
+        if let fork = fork(record, copies.map { ($0.0, $0.1.stamp) }, now) { return fork }
         var rebuilt = copy
         var manner = ""
-        if let doubt = doubt(about: copy, now) {
+        if let doubt = doubt(about: copy, record, now) {
             // Whoever was ordered to be promoted may be at it yet: until every lease is over, and was reported on since.
             let limit = spec.timings.leaseHorizon + spec.timings.reportInterval * 4
             guard now - since >= limit else {
                 wakeBy(since + limit)
                 return doubt
             }
-            guard let renewed = inNewTerm(copy, now) else { return doubt }
+            guard let renewed = inNewTerm(copy, record, now) else { return doubt }
             rebuilt = renewed
             manner = ", in a new term, since members accepted more than that and nobody else became primary by it"
         }
         rebuilt.version = RecordVersion(
-            rawValue: max(copy.version, record.version, highestPromise(now).version).rawValue + Self.versionLeap
+            rawValue: highest(copy, record, now).version.rawValue + Self.versionLeap
         )
         waiting = nil
         explain(
@@ -67,7 +68,7 @@ extension ClusterMachine {
     ///
     /// Nothing has an effect that no agent accepted. Either all have answered, and none accepted more; or the copy's
     /// primary has, without whom no rule changes, and those that did not answer could not have promoted anybody.
-    private func doubt(about copy: ClusterRecord, _ now: MonotonicInstant) -> String? {
+    private func doubt(about copy: ClusterRecord, _ record: ClusterRecord, _ now: MonotonicInstant) -> String? {
         guard copy.cluster == spec.name, copy.faults.isEmpty, copy.version.rawValue < 1 << 62 else {
             return "the copy of \(copy.stamp) is no record of this cluster"
         }
@@ -77,6 +78,12 @@ extension ClusterMachine {
             if promised.term > copy.term || promised.version > copy.version {
                 return "'\(one.spec.name)' accepted \(promised), the newest copy at hand is of \(copy.stamp)"
             }
+        }
+        if heard.term > copy.term || heard.version > copy.version {
+            return "'\(heardFrom?.text ?? "")' told of \(heard), the newest copy at hand is of \(copy.stamp)"
+        }
+        if record.term > copy.term {
+            return "the record went on to \(record.stamp), the newest copy at hand is of \(copy.stamp)"
         }
         let names = answering.map(\.spec.name)
         let known = seen.map(\.spec.name) + (copy.members + copy.rules.flatMap(\.voters)).map(\.name)
@@ -100,7 +107,11 @@ extension ClusterMachine {
     /// Members accepted more than any copy shows. When every one of them answers, their state files tell what became of
     /// that: a candidate writes down the term that it is primary of before it is promoted. If nobody did after the
     /// copy's primary, that one still holds all that was acknowledged, by whatever rule.
-    private func inNewTerm(_ copy: ClusterRecord, _ now: MonotonicInstant) -> ClusterRecord? {
+    private func inNewTerm(
+        _ copy: ClusterRecord,
+        _ record: ClusterRecord,
+        _ now: MonotonicInstant
+    ) -> ClusterRecord? {
         guard copy.phase == .steady || copy.phase == .promoting || copy.phase == .preparing,
             let primary = copy.primaryMember, let last = copy.history.last,
             let own = seen.first(where: { $0.member == primary })?.report?.state,
@@ -109,11 +120,11 @@ extension ClusterMachine {
         let present = seen.compactMap(\.member)
         let known = copy.members + copy.rules.flatMap(\.voters) + [primary]
         guard known.allSatisfy(present.contains), !mayHaveSuccessor(copy, known: known) else { return nil }
-        let highest = highestPromise(now)
+        let highest = highest(copy, record, now)
         guard highest.term.rawValue < 1 << 62, highest.version.rawValue < 1 << 62 else { return nil }
         var renewed = copy
         renewed.phase = .preparing
-        renewed.term = max(copy.term, highest.term).next
+        renewed.term = highest.term.next
         renewed.request = nil
         renewed.rules = rules(insteadOf: copy, own, others: present.filter { $0 != primary })
         renewed.highestTimeline = highestTimeline(copy)
@@ -177,9 +188,33 @@ extension ClusterMachine {
         return [Rule.metByNobody(insteadOf: rules) { others.contains($0) }]
     }
 
-    /// The most that any member accepted.
-    private func highestPromise(_ now: MonotonicInstant) -> Stamp {
+    /// The most that any member accepted or told of, and any record came to.
+    private func highest(_ copy: ClusterRecord, _ record: ClusterRecord, _ now: MonotonicInstant) -> Stamp {
         let promises = seen.filter { isFresh($0, now) }.compactMap(\.report?.state.promised)
-        return Stamp(term: promises.map(\.term).max() ?? .none, version: promises.map(\.version).max() ?? .none)
+        return (promises + [heard, record.stamp]).reduce(copy.stamp) { most, one in
+            Stamp(term: max(most.term, one.term), version: max(most.version, one.version))
+        }
+    }
+
+    /// How two went on apart, each from the same old record; nil if all is one history.
+    ///
+    /// Terms and versions grow together: where one is ahead in terms and the other in versions, each may have a
+    /// primary of its own behind it, and which commits are to stay is for people to say.
+    private func fork(
+        _ record: ClusterRecord,
+        _ copies: [(InstanceName, Stamp)],
+        _ now: MonotonicInstant
+    ) -> String? {
+        let promises = seen.filter { isFresh($0, now) }
+            .compactMap { one in one.report.map { ("'\(one.spec.name)' accepted", $0.state.promised) } }
+        let told = [("the record is of", record.stamp)] + promises + copies.map { ("'\($0)' keeps a copy of", $1) }
+        for (who, stamp) in told {
+            guard let other = told.first(where: { $0.1.term > stamp.term && $0.1.version < stamp.version }) else {
+                continue
+            }
+            return "\(who) \(stamp), but \(other.0) \(other.1): the cluster went on from an old record; put the record "
+                + "of the branch that is to stay in place, and rebuild the members of the other"
+        }
+        return nil
     }
 }

@@ -36,6 +36,9 @@ public struct InstanceState: Hashable, Sendable, Codable {
     public var grantedTerm: Term
     /// Where the agents of the voters answer, as a leader last told its primary (R10).
     public var agents: [AgentAddress]
+    /// The server was in recovery since this directory was last allowed to be primary: whatever takes it out of there
+    /// is no order (R14).
+    public var hasRecovered: Bool
 
     /// Creates an instance state from its parts.
     public init() {
@@ -49,6 +52,7 @@ public struct InstanceState: Hashable, Sendable, Codable {
         rules = []
         grantedTerm = .none
         agents = []
+        hasRecovered = false
     }
 
     /// Whether the directory is that of a primary in office.

@@ -99,6 +99,7 @@ extension World {
         guard !knowing.isEmpty, !isHeard else { return }
         trace("nobody who knows of a later record is heard")
         oracle.isExcused = true
+        oracle.isForked = true
     }
 
     func checkDemoted(_ host: Host, _ server: ServerProcesses, _ why: String) {

@@ -67,6 +67,7 @@ extension World {
     }
 
     private func whatIsWrong(since start: UInt64) -> String? {
+        if oracle.isForked { return nil }
         guard let record = store.record, record.phase == .steady, let name = record.primary else {
             return "the record is not steady but \(store.record?.phase.rawValue ?? "missing")"
         }

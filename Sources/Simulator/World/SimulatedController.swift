@@ -270,6 +270,7 @@ extension World {
     private func send(_ order: Order, to host: Host, _ process: ControllerProcess) {
         let copies = network.isChaotic && random.chance(breaks(.staleOrders) || breaks(.nameOnly) ? 900 : 250) ? 2 : 1
         let number = process.connections[host.index].number
+        let living = host.agent
         script?.orders.append((order, host))
         if script?.holds(order, host) == true { return }
         misdirect(order)
@@ -280,6 +281,8 @@ extension World {
             if !isStray, losesMessage || !process.connections[host.index].isUp { continue }
             after(delay) { world in
                 guard !world.network.isCutOff[host.index], let agent = host.agent else { return }
+                // An empty volume has nothing to compare it with: only the end of the agent's connection ends it.
+                if case .initialize = order.kind, agent !== living { return }
                 if !isStray {
                     guard process.isAlive, process.connections[host.index].number == number else { return }
                 }

@@ -46,9 +46,17 @@ extension World {
         // Data that were put back have no word of their own (D102).
         guard let copy = disk.copy, disk.folder?.isCopy != true else { return false }
         if copy.version == record.version { return true }
-        guard let incarnation = disk.state?.incarnation else { return false }
+        guard let incarnation = disk.state?.incarnation, keepTheirWord(record) else { return false }
         return copy.primaryMember == record.primaryMember && copy.members == record.members
             && copy.members.contains { $0.incarnation == incarnation }
             && copy.history.last?.timeline == record.history.last?.timeline
+    }
+
+    /// Whether everybody whom the record knows is there as it knows him: whose data were made anew has no word any more.
+    private func keepTheirWord(_ record: ClusterRecord) -> Bool {
+        let present = hosts.compactMap { host in
+            host.disk.state?.incarnation.map { MemberID(name: host.name, incarnation: $0) }
+        }
+        return (record.members + record.rules.flatMap(\.voters)).allSatisfy(present.contains)
     }
 }

@@ -92,7 +92,7 @@ struct HandOverTests {
             return
         }
         bench.tell(.completed(try start.id, .started))
-        #expect(bench.tell(.observed(bench.status(end: 1200))).steps == ["follow"])
+        #expect(bench.tell(.observed(bench.status(end: 1200))).steps == ["persist standby", "follow"])
     }
 
     @Test("WAL that nobody else has is rewound all the same (R14)")

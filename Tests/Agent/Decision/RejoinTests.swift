@@ -257,3 +257,40 @@ struct ForgottenCopyTests {
         #expect(!afterwards.contains { if case .start = $0 { true } else { false } })
     }
 }
+
+@Suite("Rejoin: a former primary that somebody promoted again")
+struct PromotedAgainTests {
+    @Test("what has been a standby since, and ran as primary again without an order, is made anew (R14)")
+    func promotedUnseen() throws {
+        // Simulator, required seed 80129: promoted by hand while its agent could not write, and taken for what it was.
+        for hasRecovered in [true, false] {
+            var bench = try Bench.attached { state in
+                state.role = .standby
+                (state.primaryOfTerm, state.releasedTerm) = (Term(rawValue: 1), Term(rawValue: 1))
+                state.hasRecovered = hasRecovered
+            }
+            let facts = StoppedFacts(
+                systemIdentifier: bench.number,
+                timeline: .first,
+                cleanShutdown: false,
+                wasPrimary: true,
+                end: .zero
+            )
+            let steps = bench.tell(.completed(try bench.first.id, .inspected(facts)))
+            #expect(bench.machine.state.tainted == hasRecovered)
+            #expect(steps.steps.contains("start standby") != hasRecovered, "\(steps.steps)")
+        }
+    }
+
+    @Test("a former primary that comes up in recovery keeps in mind that it did (R14)")
+    func recovered() throws {
+        var bench = try Bench.attached { state in
+            state.role = .standby
+            (state.primaryOfTerm, state.releasedTerm) = (Term(rawValue: 1), Term(rawValue: 1))
+        }
+        bench.attach(bench.machine.state, .running(lease: nil))
+        #expect(!bench.machine.state.hasRecovered)
+        bench.tell(.observed(bench.status()))
+        #expect(bench.machine.state.hasRecovered)
+    }
+}

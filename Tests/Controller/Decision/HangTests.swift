@@ -70,6 +70,24 @@ struct HangTests {
         #expect(desk.now - begin >= .seconds(10))
     }
 
+    @Test("what lay unread while the controller was stopped replaces nobody (R9)")
+    func unreadForLong() throws {
+        var desk = try Desk.steady(.required)
+        try play(&desk, for: .seconds(2)) { _, _ in }
+        // Written long ago, read only now; what came after it says that all is well again.
+        desk.now = desk.now + .seconds(12)
+        for name in ["b", "c"] { try desk.report(name, receivingFrom: "a") }
+        try desk.reportPrimary("a") { $0.status?.heartbeatAge = .seconds(11) }
+        for name in ["b", "c"] { try desk.report(name, receivingFrom: "a") }
+        try desk.reportPrimary("a") { $0.status?.heartbeatAge = .seconds(11) }
+        try play(&desk, for: .seconds(5)) { report, _ in report.status?.heartbeatAge = .milliseconds(600) }
+        #expect(desk.stored?.phase == .steady)
+        // Who goes on saying so is believed.
+        desk.now = desk.now + .seconds(12)
+        try play(&desk, for: .seconds(5)) { report, passed in report.status?.heartbeatAge = .seconds(11) + passed }
+        #expect(desk.stored?.phase == .preparing)
+    }
+
     @Test("where nobody could take its place it stays, and that is said (R19)")
     func nobodyElse() throws {
         var desk = try Desk.steady(.required)

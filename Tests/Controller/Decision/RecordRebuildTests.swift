@@ -89,6 +89,41 @@ struct RecordRebuildTests {
         #expect(desk.stored == old)
     }
 
+    @Test("once shown to be old it stays so, though whoever showed it has forgotten (R1)")
+    func forgottenWitness() throws {
+        var old = try #require(Desk.steady(.required).stored)
+        old.version = RecordVersion(rawValue: 4)
+        var (desk, lost) = try forgetful(old: old)
+        let witness = try desk.member("c").name
+        desk.tell(.copy(witness, lost))
+        try members(["a", "b"], &desk, promised: 4, rounds: 1)
+        // Its own volume is back in place of the one on which it had kept that.
+        desk.tell(.disconnected(witness))
+        desk.tell(.connected(witness))
+        desk.tell(.copy(witness, old))
+        try members(["a", "b", "c"], &desk, promised: 4)
+        #expect(desk.stored == old)
+        #expect(desk.machine.waiting?.text.contains("'c' told of term 1, record version 30") == true)
+    }
+
+    @Test("what went on from an old record is not joined with what it had been: that is for people to say (R1)")
+    func fork() throws {
+        var old = try #require(Desk.steady(.required).stored)
+        old.version = RecordVersion(rawValue: 10)
+        old.term = Term(rawValue: 2)
+        old.phase = .preparing
+        var (desk, lost) = try forgetful(old: old)
+        desk.tell(.copy(try desk.member("b").name, lost))
+        for _ in 0..<40 {
+            try desk.report("a", after: .milliseconds(250)) { $0.state.promised = old.stamp }
+            for name in ["b", "c"] {
+                try desk.report(name, after: .milliseconds(125)) { $0.state.promised = lost.stamp }
+            }
+        }
+        #expect(desk.stored == old)
+        #expect(desk.machine.waiting?.text.contains("the cluster went on from an old record") == true)
+    }
+
     @Test("is not rebuilt from a copy that some member knows to be older than what it accepted, unless all answer (R1)")
     func copyIsOlder() throws {
         var (desk, lost) = try forgetful(old: nil)

@@ -103,7 +103,7 @@ struct WireTests {
         )
         #expect(equalProperties(try #require(report.status), plain) == [])
         // Whose data a tainted directory holds is the agent's own affair.
-        #expect(equalProperties(report.state, InstanceState()) == ["copyOf"])
+        #expect(equalProperties(report.state, InstanceState()) == ["copyOf", "hasRecovered"])
         for sent in [report, empty] {
             let bytes = try WireCodec.encode(.agent(.report(sent)))
             #expect(try WireCodec.decodeClientFrame(bytes) == .agent(.report(sent)))
