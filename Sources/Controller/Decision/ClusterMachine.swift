@@ -106,6 +106,8 @@ public struct ClusterMachine: Hashable, Sendable {
     /// When anything was last handled, and when a long pause since then ended (R9).
     var handledAt: MonotonicInstant?
     var wokeAt: MonotonicInstant?
+    /// When a pause ended that was so long that what lay unread then says nothing of now (R9).
+    var rousedAt: MonotonicInstant?
     /// When it last handled something after a pause of any length; for a moment after, what lay unread is being read.
     var stirredAt: MonotonicInstant?
     /// That moment is over (R9).
@@ -141,6 +143,7 @@ public struct ClusterMachine: Hashable, Sendable {
         // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
         if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4, weakness != .judgesOnWaking {
             wokeAt = now
+            if now - handledAt > spec.timings.reportInterval * 3 { rousedAt = now }
             for place in seen.indices { (seen[place].muteSince, seen[place].stoppingSince) = (nil, nil) }
         }
         handledAt = now

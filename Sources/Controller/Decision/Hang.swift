@@ -22,9 +22,9 @@ extension ClusterMachine {
         _ now: MonotonicInstant
     ) -> Loss? {
         guard let since = silence(of: one, report, now) else { return nil }
-        // What it reads right after a pause of its own may have lain unread for as long as that lasted.
-        let calm = wokeAt.map { $0 + spec.timings.reportInterval * 4 } ?? now
-        guard calm <= now || weakness == .judgesOnWaking else {
+        // What it reads right after a long pause of its own may have lain unread for as long as that lasted.
+        let calm = rousedAt.map { $0 + spec.timings.reportInterval * 4 } ?? now
+        guard calm <= now else {
             wakeBy(calm)
             return nil
         }
