@@ -155,8 +155,8 @@ extension InstanceMachine {
 
     private mutating func lead(_ promotion: Promotion, _ now: MonotonicInstant) {
         guard phase == .up else {
-            if phase == .down && state.role == .standby { start(.standby(.nobody), peers: promotion.peers) }
-            return
+            guard phase == .down, state.role == .standby, !state.tainted, isKnownStandby() else { return }
+            return start(.standby(.nobody), peers: promotion.peers)
         }
         if self.promotion?.term == state.promised.term { return openWhenReplicated() }
         // After a restart of the agent the cut must be proven anew.

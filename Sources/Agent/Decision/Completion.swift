@@ -49,6 +49,7 @@ extension InstanceMachine {
                 $0.copyOf = nil
                 $0.primaryOfTerm = .none
                 $0.releasedTerm = .none
+                $0.hasRecovered = false
             }
             explain(.rejoin, rule: "R14", "the copy is complete; this is incarnation \(incarnation)")
         case (.makeReadyToRewind(let upstream), .readyToRewind): readyToRewind = upstream
@@ -161,6 +162,7 @@ extension InstanceMachine {
             $0.role = .primary
             $0.incarnation = incarnation
             $0.primaryOfTerm = $0.promised.term
+            $0.hasRecovered = false
             $0.rules = rules
         }
         explain(.birth, rule: "R24", "the first data directory is made: system identifier \(number)")

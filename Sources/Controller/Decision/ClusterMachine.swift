@@ -143,7 +143,11 @@ public struct ClusterMachine: Hashable, Sendable {
         // A tick comes with every interval: it has slept itself, and what it missed is still on its way.
         if let handledAt, now - handledAt > spec.timings.reportInterval * 5 / 4, weakness != .judgesOnWaking {
             wokeAt = now
-            if now - handledAt > spec.timings.reportInterval * 3 { rousedAt = now }
+            // Pauses that follow one upon the other put nothing off for ever.
+            let limit = spec.timings.hangTimeout
+            let isNew = rousedAt.map { now - $0 >= limit } ?? true
+            let pause = now - handledAt
+            if pause > spec.timings.reportInterval * 3, isNew || pause * 2 > limit { rousedAt = now }
             for place in seen.indices { (seen[place].muteSince, seen[place].stoppingSince) = (nil, nil) }
         }
         handledAt = now
@@ -389,7 +393,7 @@ public struct ClusterMachine: Hashable, Sendable {
         // does it know whether to while what is stored is unknown (D80).
         guard let record, loaded, leadsCertainly(now) else { return }
         // Whoever has an old record cannot mean anything by it: agents live as without a leader until it is rebuilt (R1).
-        if seen.contains(where: { one in one.report.map { isAhead($0, record) != nil } ?? false }) { return }
+        guard staleReports(record).isEmpty else { return }
         var lease: Duration?
         if mayGrant(name, report, record) {
             lease = spec.timings.leaseDuration

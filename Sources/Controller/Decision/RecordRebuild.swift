@@ -33,7 +33,6 @@ extension ClusterMachine {
             if seen.contains(where: { $0.copy != nil }) { return "what its members keep is no record of this cluster" }
             return "no member that answers keeps a copy of it"
         }
-        if let fork = fork(record, copies.map { ($0.0, $0.1.stamp) }, now) { return fork }
         var rebuilt = copy
         var manner = ""
         if let doubt = doubt(about: copy, record, now) {
@@ -43,7 +42,9 @@ extension ClusterMachine {
                 wakeBy(since + limit)
                 return doubt
             }
-            guard let renewed = inNewTerm(copy, record, now) else { return doubt }
+            guard let renewed = inNewTerm(copy, record, now) else {
+                return fork(record, copies.map { ($0.0, $0.1.stamp) }, now) ?? doubt
+            }
             rebuilt = renewed
             manner = ", in a new term, since members accepted more than that and nobody else became primary by it"
         }
@@ -153,7 +154,7 @@ extension ClusterMachine {
             guard let report = one.report else { return true }
             let state = report.state
             guard one.member == copy.primaryMember else {
-                if state.primaryOfTerm >= copy.term { return true }
+                if state.primaryOfTerm >= copy.term || wasPrimaryElsewhere(one, copy) { return true }
                 continue
             }
             guard state.primaryOfTerm > since else { continue }
@@ -171,6 +172,15 @@ extension ClusterMachine {
                 let told = [one.report?.status?.position.timeline, one.report?.stoppedTimeline]
                 return told.contains { $0 ?? .none > copy.highestTimeline }
             }
+    }
+
+    /// Whether it was made primary by another record than the one that the copy is of (D116).
+    private func wasPrimaryElsewhere(_ one: Seen, _ copy: ClusterRecord) -> Bool {
+        guard let state = one.report?.state, state.primaryOfTerm != .none else { return false }
+        // What went on in place stands under its last term alone.
+        let inIt = copy.history.filter { $0.term == state.primaryOfTerm }
+        if inIt.contains(where: { $0.primary == one.member }) { return false }
+        return !inIt.isEmpty || state.promised.version > copy.version
     }
 
     /// The rules of the copy, and what those that were lost demanded.
@@ -196,10 +206,10 @@ extension ClusterMachine {
         }
     }
 
-    /// How two went on apart, each from the same old record; nil if all is one history.
+    /// How two may have gone on apart, each from the same old record; nil if all is one history.
     ///
     /// Terms and versions grow together: where one is ahead in terms and the other in versions, each may have a
-    /// primary of its own behind it, and which commits are to stay is for people to say.
+    /// primary of its own behind it.
     private func fork(
         _ record: ClusterRecord,
         _ copies: [(InstanceName, Stamp)],
@@ -212,8 +222,9 @@ extension ClusterMachine {
             guard let other = told.first(where: { $0.1.term > stamp.term && $0.1.version < stamp.version }) else {
                 continue
             }
-            return "\(who) \(stamp), but \(other.0) \(other.1): the cluster went on from an old record; put the record "
-                + "of the branch that is to stay in place, and rebuild the members of the other"
+            return "\(who) \(stamp), but \(other.0) \(other.1): the cluster went on from an old record; which "
+                + "branch is to stay is yours to say: stop the controllers, give the record that is to stay a higher term and "
+                + "version than any of these, remove data and state file of the other branch's members, and start again"
         }
         return nil
     }

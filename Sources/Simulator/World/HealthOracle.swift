@@ -88,10 +88,12 @@ extension World {
         }
     }
 
-    /// A record that was put back is known to be old only from whoever accepted more (R1, D91): unheard, nobody can
+    /// A record that was put back is known to be old only from whoever accepted more (R1, D116): unheard, nobody can
     /// tell, and what a term loses that begins by it is not the controller's doing.
     func excuseOldRecord(_ before: ClusterRecord?, _ record: ClusterRecord, _ process: ControllerProcess) {
-        guard let before, before.phase == .steady, record.phase == .preparing, !oracle.isExcused else { return }
+        guard let before, before.phase == .steady, record.phase == .preparing, !oracle.isExcused,
+            coverage.faults["recordRestored"] != nil
+        else { return }
         let knowing = hosts.filter { knowsMore($0, than: before) }
         let isHeard = knowing.contains { host in
             process.connections[host.index].isUp && process.reports[host.index] != nil

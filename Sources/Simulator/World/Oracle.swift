@@ -11,7 +11,7 @@ struct Oracle {
     var failovers = 0
     /// A disk lied about what it had flushed: what was promised may be lost.
     var isExcused = false
-    /// The cluster went on from an old record, which is for people to mend (D91).
+    /// The cluster went on from an old record, which is for people to mend (D116).
     var isForked = false
     /// Who is to be promoted by whatever an operator accepts, by number of the command.
     var asked: [UInt64: InstanceName] = [:]

@@ -148,7 +148,6 @@ extension World {
         switch action {
         case .store(let record, let replaced):
             checkEvidence(process.machine.record, record, process)
-            excuseOldRecord(process.machine.record, record, process)
             compareAndSwap(record, replaced, process)
         case .load: load(process)
         case .send(let order, let name):
@@ -194,6 +193,7 @@ extension World {
             if world.breaks(.oldRule) { record.rules = Array(record.rules.suffix(1)) }
             if !isDropped {
                 world.noteAcceptedLoss(world.store.record, record, by: answered)
+                world.excuseOldRecord(world.store.record, record, process)
                 world.recordStored(record)
             }
             world.soon(100...3000) { world in

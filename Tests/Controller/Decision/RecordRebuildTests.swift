@@ -106,22 +106,40 @@ struct RecordRebuildTests {
         #expect(desk.machine.waiting?.text.contains("'c' told of term 1, record version 30") == true)
     }
 
-    @Test("what went on from an old record is not joined with what it had been: that is for people to say (R1)")
+    @Test("who went on from an old record as primary is not passed over: that is for people to say (R1)")
     func fork() throws {
         var old = try #require(Desk.steady(.required).stored)
         old.version = RecordVersion(rawValue: 10)
-        old.term = Term(rawValue: 2)
-        old.phase = .preparing
-        var (desk, lost) = try forgetful(old: old)
-        desk.tell(.copy(try desk.member("b").name, lost))
+        old.term = Term(rawValue: 3)
+        var (desk, _) = try forgetful(old: old)
+        desk.tell(.copy(try desk.member("c").name, old))
+        let other = Stamp(term: Term(rawValue: 2), version: RecordVersion(rawValue: 30))
         for _ in 0..<40 {
-            try desk.report("a", after: .milliseconds(250)) { $0.state.promised = old.stamp }
-            for name in ["b", "c"] {
-                try desk.report(name, after: .milliseconds(125)) { $0.state.promised = lost.stamp }
+            for name in ["a", "c"] {
+                try desk.report(name, after: .milliseconds(125)) { $0.state.promised = old.stamp }
+            }
+            try desk.report("b", after: .milliseconds(250)) { report in
+                report.state.promised = other
+                report.state.primaryOfTerm = other.term
             }
         }
         #expect(desk.stored == old)
         #expect(desk.machine.waiting?.text.contains("the cluster went on from an old record") == true)
+    }
+
+    @Test("a promise that nobody became primary by stands in nobody's way once all answer (R1)")
+    func lonelyPromise() throws {
+        var old = try #require(Desk.steady(.required).stored)
+        old.version = RecordVersion(rawValue: 20)
+        var (desk, _) = try forgetful(old: old)
+        for name in ["a", "b"] { desk.tell(.copy(try desk.member(name).name, old)) }
+        let lonely = Stamp(term: Term(rawValue: 2), version: RecordVersion(rawValue: 12))
+        for _ in 0..<40 where desk.stored?.term == old.term {
+            try desk.reportPrimary("a") { $0.state.promised = old.stamp }
+            try desk.report("b", receivingFrom: "a", after: .milliseconds(250)) { $0.state.promised = old.stamp }
+            try desk.report("c", after: .milliseconds(250)) { $0.state.promised = lonely }
+        }
+        #expect(desk.stored?.term == Term(rawValue: 3) && desk.stored?.version.rawValue ?? 0 > 1000)
     }
 
     @Test("is not rebuilt from a copy that some member knows to be older than what it accepted, unless all answer (R1)")
