@@ -62,7 +62,7 @@ struct Progress: Hashable, Sendable {
 /// events at the same moments give the same decisions, here and in the simulator.
 public struct ClusterMachine: Hashable, Sendable {
     /// What the cluster should be.
-    public let spec: ClusterSpec
+    public private(set) var spec: ClusterSpec
     /// As stored; nil until loaded.
     public internal(set) var record: ClusterRecord?
     var loaded = false
@@ -132,6 +132,19 @@ public struct ClusterMachine: Hashable, Sendable {
     public init(spec: ClusterSpec) {
         self.spec = spec
         seen = spec.instances.map { Seen(spec: $0) }
+    }
+
+    /// Takes another specification of the same cluster; what was seen of the instances that stay is kept.
+    ///
+    /// For the rest it is as if a controller were started with it, which the record is good for.
+    public mutating func change(to spec: ClusterSpec) {
+        invariant(spec.name == self.spec.name, "a machine is of one cluster for life")
+        self.spec = spec
+        seen = spec.instances.map { one in
+            var known = observation(one.name) ?? Seen(spec: one)
+            known.spec = one
+            return known
+        }
     }
 
     /// Takes an event and says what to do, in order.

@@ -1,11 +1,11 @@
-import ClusterDecision
+package import ClusterDecision
 import ClusterModel
 import FoundationEssentials
 import Platform
 import Synchronization
 
 /// What keeps the claim of leadership; behind it stands a file here, and a Lease object on Kubernetes (R11).
-protocol LeadershipStore: Sendable {
+package protocol LeadershipStore: Sendable {
     /// Reads the claim as stored; gives `read` or `failed`.
     func read() async -> LeadershipEvent
 

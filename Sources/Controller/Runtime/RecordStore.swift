@@ -1,17 +1,19 @@
-import ClusterModel
+package import ClusterModel
 import FoundationEssentials
 import Platform
 
 /// How a compare-and-swap ended.
-enum StoreResult: Sendable {
+package enum StoreResult: Sendable {
+    /// It took effect.
     case stored
+    /// Another version is stored: this one.
     case conflict(ClusterRecord?)
     /// Whether it took effect is not known.
     case unknown(String)
 }
 
 /// What keeps the cluster record; behind it stands a file here, and the custom resource's status on Kubernetes.
-protocol RecordStore: Sendable {
+package protocol RecordStore: Sendable {
     /// Reads the record as stored; nil if there is none.
     func load() async throws(RecordError) -> ClusterRecord?
 
@@ -20,8 +22,31 @@ protocol RecordStore: Sendable {
 }
 
 /// Why a record cannot be used.
-struct RecordError: Error, Hashable, Sendable, CustomStringConvertible {
-    let description: String
+package struct RecordError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// For people: what, where, how to mend it.
+    package let description: String
+
+    /// Says why.
+    package init(description: String) { self.description = description }
+}
+
+extension ClusterRecord {
+    /// Checks a record that was read: that it is this cluster's, and can be one.
+    ///
+    /// - Parameters:
+    ///   - cluster: Whose it must be.
+    ///   - place: Where it was read, for the error.
+    ///   - mend: What a person can do about an impossible one.
+    /// - Throws: `RecordError`.
+    package func check(of cluster: ClusterName, place: String, mend: String) throws(RecordError) {
+        guard self.cluster == cluster else {
+            throw RecordError(description: "\(place) is the record of cluster '\(self.cluster)', not '\(cluster)'")
+        }
+        guard faults.isEmpty else {
+            let words = faults.joined(separator: ", ")
+            throw RecordError(description: "\(place) cannot be a record: \(words); \(mend)")
+        }
+    }
 }
 
 /// The record in a versioned file: temporary file, fsync, rename, fsync of the directory.
@@ -88,16 +113,10 @@ final class FileRecordStore: RecordStore {
         do {
             guard let bytes = try DurableFile.read(path, limit: sizeLimit) else { return .success(nil) }
             let record = try JSONDecoder().decode(ClusterRecord.self, from: Data(bytes))
-            guard record.cluster == cluster else {
-                return .failure(
-                    RecordError(description: "\(path) is the record of cluster '\(record.cluster)', not '\(cluster)'")
-                )
-            }
-            guard record.faults.isEmpty else {
-                let faults = record.faults.joined(separator: ", ")
-                return .failure(RecordError(description: "\(path) cannot be a record: \(faults); \(mend)"))
-            }
+            try record.check(of: cluster, place: path, mend: mend)
             return .success(record)
+        } catch let error as RecordError {
+            return .failure(error)
         } catch let error as PlatformError {
             return .failure(RecordError(description: error.description))
         } catch {

@@ -177,6 +177,8 @@ public struct ClusterRecord: Hashable, Sendable, Codable {
     public var faults: [String] {
         var found: [String] = []
         if version == .none { found.append("version is 0") }
+        let isCountable = max(version.rawValue, term.rawValue) < 1 << 62 && highestTimeline.rawValue < 1 << 31
+        if !isCountable { found.append("version, term or timeline is too high to go on from") }
         if !(1...Self.ruleLimit).contains(rules.count) {
             found.append("rules must hold one to \(Self.ruleLimit) rules")
         }
