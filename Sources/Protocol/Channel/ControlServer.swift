@@ -43,6 +43,12 @@ public final class ControlServer: Sendable {
     /// - Parameter reason: What each is told: that another controller leads, and where it is (R11).
     public func refuseEverybody(because reason: String?) { roster.refuse(reason) }
 
+    /// Takes agents and command lines of a cluster from now on, where the configuration names none.
+    public func admit(_ cluster: ClusterName) { roster.admit(cluster) }
+
+    /// Takes no peer of a cluster any more, and lets go of those there are.
+    public func dismiss(_ cluster: ClusterName, because reason: String) { roster.dismiss(cluster, reason) }
+
     /// Sends a message to an agent; `false` if that connection is over, or the message fits into no frame.
     @discardableResult
     public func send(_ message: ControllerMessage, to connection: ConnectionID) -> Bool {

@@ -3,8 +3,8 @@ public import ClusterProtocol
 
 /// How a controller, or an agent, listens, and what it allows its peers.
 public struct ControlServerConfiguration: Sendable, Hashable {
-    /// The cluster it controls; peers of another are refused.
-    public var cluster: ClusterName
+    /// The cluster it controls, so that peers of another are refused; nil for every cluster that the server admits.
+    public var cluster: ClusterName?
     /// The instance whose agent listens, for the agents of others (R10); nil for a controller.
     public var agent: InstanceName?
     /// Address to listen on.
@@ -31,7 +31,7 @@ public struct ControlServerConfiguration: Sendable, Hashable {
     public var outboundLimit = 4 * 1024 * 1024
 
     /// Makes a configuration with default limits.
-    public init(cluster: ClusterName, host: String, port: Int, software: String) {
+    public init(cluster: ClusterName?, host: String, port: Int, software: String) {
         self.cluster = cluster
         self.host = host
         self.port = port
@@ -45,6 +45,8 @@ public struct ControlServerConfiguration: Sendable, Hashable {
 /// One connection of this program's life; never used twice.
 public struct ConnectionID: Sendable, Hashable, CustomStringConvertible {
     let number: UInt64
+    /// The cluster that the peer's certificate is of.
+    public let cluster: ClusterName
 
     /// `connection 7`.
     public var description: String { "connection \(number)" }

@@ -6,7 +6,7 @@ import TLSTransport
 ///
 /// Confined to the event loop of its channel.
 final class ServerConnection: FrameOwner {
-    let id: ConnectionID
+    let number: UInt64
     let link: FrameLink
     let address: String
     private let roster: ServerRoster
@@ -14,22 +14,21 @@ final class ServerConnection: FrameOwner {
     private(set) var identity: PeerIdentity?
     private var certified: PeerIdentity?
 
-    init(_ id: ConnectionID, _ link: FrameLink, from address: String, roster: ServerRoster) {
-        self.id = id
+    init(_ number: UInt64, _ link: FrameLink, from address: String, roster: ServerRoster) {
+        self.number = number
         self.link = link
         self.address = address
         self.roster = roster
     }
 
     func authenticated(_ peer: CertificateSummary, _ handler: FrameHandler) {
-        let cluster = roster.configuration.cluster
         do {
             let found = try PeerIdentity.sole(among: peer.uris)
-            guard found.cluster == cluster else {
+            if let cluster = roster.configuration.cluster, found.cluster != cluster {
                 reject(
                     handler,
-                    "the certificate is of cluster '\(found.cluster)', this is \(roster.configuration.listener) "
-                        + "of '\(cluster)'"
+                    "the certificate is of cluster '\(found.cluster)', this is "
+                        + "\(roster.configuration.listener) of '\(cluster)'"
                 )
                 return
             }
@@ -73,18 +72,18 @@ final class ServerConnection: FrameOwner {
         }
         switch (frame, identity.role) {
         case (.agent(let message), .agent(let instance)) where message.isForController == isController:
-            guard roster.isCurrent(instance, id) else { return true }
-            let event = ServerEvent.message(instance: instance, connection: id, message)
+            guard roster.isCurrent(identity, number) else { return true }
+            let event = ServerEvent.message(instance: instance, connection: id(identity), message)
             return roster.queue.add(event, from: link, cost: payload.count + 256)
-        case (.request(let number, let request), .operator):
+        case (.request(let question, let request), .operator):
             if case .unknown(let kind) = request {
                 let reason =
                     "unknown \(kind); the command line is newer than the controller, which is version "
                     + roster.configuration.software
-                send(.answer(id: number, .rejected(reason: reason)))
+                send(.answer(id: question, .rejected(reason: reason)))
                 return true
             }
-            let event = ServerEvent.request(connection: id, id: number, request)
+            let event = ServerEvent.request(connection: id(identity), id: question, request)
             return roster.queue.add(event, from: link, cost: payload.count + 256)
         case (.unknown, _):
             // A newer peer's addition: nothing that this version could act on.
@@ -94,6 +93,8 @@ final class ServerConnection: FrameOwner {
             return true
         }
     }
+
+    func id(_ identity: PeerIdentity) -> ConnectionID { ConnectionID(number: number, cluster: identity.cluster) }
 
     private var isController: Bool { roster.configuration.agent == nil }
 
@@ -119,7 +120,7 @@ final class ServerConnection: FrameOwner {
             return
         }
         // Whoever may know is told where to go.
-        if let refusal = roster.refusal {
+        if let refusal = roster.refusal(of: certified.cluster) {
             reject(handler, refusal)
             return
         }
@@ -129,9 +130,9 @@ final class ServerConnection: FrameOwner {
             send(.welcome(Welcome(software: roster.configuration.software)))
             let limit = roster.configuration.agentSilence
             handler.allowSilence(limit, orElse: "the agent reported nothing for \(limit.wholeMilliseconds) ms")
-            roster.enter(instance, self)
+            roster.enter(instance, certified, self)
         case .operator, .controller:
-            guard roster.enterOperator(self) else {
+            guard roster.enterOperator(self, of: certified.cluster) else {
                 reject(handler, "\(roster.configuration.operatorLimit) command lines are connected already; try again")
                 return
             }

@@ -32,6 +32,11 @@ public struct PeerIdentity: Sendable, Hashable, CustomStringConvertible {
         PeerIdentity(cluster, .controller)
     }
 
+    /// The one URI of a certificate that speaks for the controllers of every cluster of its authority.
+    ///
+    /// It names no cluster, and so is nobody where agents and command lines are expected.
+    public static let controllerOfEveryCluster = "understudy:///controller"
+
     /// The identity of whoever operates a cluster.
     public static func `operator`(of cluster: ClusterName) -> PeerIdentity {
         PeerIdentity(cluster, .operator)

@@ -148,6 +148,8 @@ final class Controller: Sendable {
     let events = Shared<[String]>([])
     let connections = Shared<[String: ConnectionID]>([:])
     let refusals = Shared<[OrderRefusal]>([])
+    /// Of those that connected.
+    let clusters = Shared<Set<String>>([])
 
     init(_ tls: TLSContext, port: Int = 0, adjust: (inout ControlServerConfiguration) -> Void = { _ in }) {
         var configuration = ControlServerConfiguration(
@@ -173,6 +175,7 @@ final class Controller: Sendable {
             switch event {
             case .connected(let instance, _, let connection):
                 connections.change { $0[instance.text] = connection }
+                clusters.change { $0.insert(connection.cluster.text) }
                 events.change { $0.append("\(instance) connected") }
             case .message(_, let connection, .report(let report)):
                 let answer = ReportAnswer(sequence: report.sequence, stamp: .none, lease: .seconds(3))
