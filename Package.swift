@@ -139,7 +139,11 @@ let package = Package(
 
         room(
             "OperatorRuntime",
-            ["ResourcePlan", "KubernetesClient", "KubernetesObjects", "JSON", "ClusterModel", "Platform", logging],
+            [
+                "ResourcePlan", "KubernetesClient", "KubernetesObjects", "JSON", "ControllerRuntime", "ClusterDecision",
+                "ControlChannel", "ClusterProtocol", "TLSTransport", "ClusterModel", "Configuration", "Platform",
+                "Telemetry", logging,
+            ],
             at: "Sources/Controller/Operator"
         ),
 
@@ -159,7 +163,10 @@ let package = Package(
         ),
         main(
             "understudy-controller",
-            ["ControllerRuntime", "ClusterModel", "Configuration", "Platform", "Telemetry", arguments, logging],
+            [
+                "ControllerRuntime", "OperatorRuntime", "KubernetesClient", "ClusterModel", "Configuration", "Platform",
+                "Telemetry", arguments, logging,
+            ],
             at: "Sources/Controller/Main"
         ),
         main("understudy-simulate", ["Simulation", "ClusterModel", arguments], at: "Sources/Simulator/Main"),
@@ -242,8 +249,10 @@ let package = Package(
         tests(
             "OperatorRuntimeTests",
             [
-                "ClusterModel", "HTTPTransport", "JSON", "KubernetesClient", "KubernetesObjects", "KubernetesStandIn",
-                "KubernetesWorld", "OperatorRuntime", "Platform", "ResourcePlan", "TLSTransport", logging,
+                "ClusterDecision", "ClusterModel", "ClusterProtocol", "Configuration", "ControlChannel",
+                "ControllerRuntime", "HTTPTransport", "JSON", "KubernetesClient", "KubernetesObjects",
+                "KubernetesStandIn", "KubernetesWorld", "OperatorRuntime", "Platform", "ResourcePlan", "TLSTransport",
+                logging,
             ],
             at: "Tests/Controller/Operator"
         ),

@@ -18,7 +18,11 @@ enum ImportCheck {
         ),
         (
             "Sources/Controller/Operator",
-            ["ClusterModel", "JSON", "KubernetesClient", "KubernetesObjects", "Logging", "Platform", "ResourcePlan"]
+            [
+                "ClusterDecision", "ClusterModel", "ClusterProtocol", "Configuration", "ControlChannel",
+                "ControllerRuntime", "FoundationEssentials", "JSON", "KubernetesClient", "KubernetesObjects", "Logging",
+                "Platform", "ResourcePlan", "Synchronization", "TLSTransport", "Telemetry",
+            ]
         ),
     ]
 
@@ -60,7 +64,8 @@ enum ImportCheck {
         ("CNetwork", ["Sources/Chaos/Hosts"]),
         ("Simulation", ["Sources/Simulator/Main"]),
         ("AgentRuntime", ["Sources/Agent/Main"]),
-        ("ControllerRuntime", ["Sources/Controller/Main"]),
+        ("ControllerRuntime", ["Sources/Controller/Main", "Sources/Controller/Operator"]),
+        ("OperatorRuntime", ["Sources/Controller/Main"]),
     ]
 
     /// Modules without which the product could not be built: seeing none of them means that the check is blind.

@@ -35,9 +35,12 @@ struct ControllerCommand: AsyncParsableCommand {
 
             An instance may also have failoverPriority (0 to 1000), noFailover (true) and zone.
 
+            On Kubernetes one program keeps all clusters: see `understudy-controller operator --help`.
+
             Exit codes: 0 told to stop, 1 failed, 2 wrong usage or configuration.
             """,
-        version: softwareVersion
+        version: softwareVersion,
+        subcommands: [OperatorCommand.self]
     )
 
     @Option(help: "YAML file to read.") var config: String?

@@ -32,4 +32,11 @@ public protocol ClusterHost: Sendable {
     func startOver(with instance: InstanceName, of cluster: ClusterKey) async
     /// The resource is gone: forget the cluster.
     func forget(_ cluster: ClusterKey) async
+    /// Whether this operator leads for certain; if not nothing is changed any more (R11).
+    func mayChange() async -> Bool
+}
+
+extension ClusterHost {
+    /// Yes, where there is only one operator.
+    public func mayChange() async -> Bool { true }
 }

@@ -10,6 +10,8 @@ public import ResourcePlan
 /// Each cluster is planned by itself, one plan at a time, whenever something that concerns it has changed; a plan that
 /// could not be carried out whole is followed by another one later and later.
 public actor ClusterOperator {
+    /// Who events are reported by.
+    static let reportingController = "understudy.dev/controller"
     /// How many plans are carried out at once.
     public static let plansAtOnce = 8
 
@@ -57,7 +59,7 @@ public actor ClusterOperator {
         self.installation = installation
         self.host = host
         self.logger = logger
-        let recorder = EventRecorder(client, controller: "understudy.dev/controller", instance: identity)
+        let recorder = EventRecorder(client, controller: Self.reportingController, instance: identity)
         executor = PlanExecutor(client: client, recorder: recorder, host: host, issuer: issuer, logger: logger)
     }
 

@@ -12,6 +12,11 @@ import ResourcePlan
 public typealias CertificateIssuer =
     @Sendable (_ instance: String, _ cluster: ClusterKey, _ begun: KubernetesObject) async throws -> KubernetesObject
 
+/// Another operator may lead by now (R11).
+struct LeadershipLost: Error, CustomStringConvertible {
+    let description = "this operator does not lead for certain"
+}
+
 /// Carries out one plan: one switch over its deeds, no decisions.
 struct PlanExecutor: Sendable {
     /// In whose name fields are held.
@@ -36,6 +41,10 @@ struct PlanExecutor: Sendable {
         var version = resource.resourceVersion
         if let described = plan.cluster { await host.keep(described, of: cluster) }
         for change in plan.changes {
+            guard await host.mayChange() else {
+                outcome.failure = LeadershipLost()
+                break
+            }
             do {
                 guard let written = try await carryOut(change, cluster, resource, version) else { continue }
                 outcome.written.append(written)

@@ -64,6 +64,8 @@ public struct PlannedCluster: Hashable, Sendable {
         public let zone: String?
     }
 
+    /// How certificates, agents and the record call it: the resource's own identity.
+    public let name: ClusterName
     /// By number.
     public let members: [Member]
     /// Where its servers listen.

@@ -79,10 +79,19 @@ struct PodTemplate {
             ["name": "understudy-secrets", "emptyDir": ["medium": "Memory"]],
             [
                 "name": "understudy-certificates",
-                "secret": ["secretName": .string(names.certificate(index)), "defaultMode": 0o444],
+                "secret": [
+                    "secretName": .string(names.certificate(index)), "defaultMode": 0o444,
+                    "items": .array(Self.certificateFiles),
+                ],
             ],
         ]
     }
+
+    /// What a Secret of the type `kubernetes.io/tls` holds, by the names that agents know.
+    private static let certificateFiles: [JSONValue] = [
+        ["key": "ca.crt", "path": "ca.pem"], ["key": "tls.crt", "path": "certificate.pem"],
+        ["key": "tls.key", "path": "key.pem"],
+    ]
 
     private func mount(_ name: String, _ path: String, isReadOnly: Bool = false) -> JSONValue {
         var mount: JSONValue = ["name": .string(name), "mountPath": .string(path)]

@@ -189,6 +189,7 @@ struct PlanPass {
     var clearsPromotion = false
 
     private mutating func describeCluster() {
+        guard let name = ClusterName(Blueprints.clusterName(of: seen.resource)) else { return }
         let members = members.compactMap { index -> PlannedCluster.Member? in
             guard let name = names.instance(index) else { return nil }
             let pod = pods[index]
@@ -202,6 +203,7 @@ struct PlanPass {
         }
         let most = max(1, spec.replicas - 1)
         plan.cluster = PlannedCluster(
+            name: name,
             members: members,
             port: spec.port,
             durability: spec.durability,

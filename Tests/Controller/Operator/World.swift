@@ -111,7 +111,7 @@ struct World: Sendable {
         await api.stop()
     }
 
-    private static let kinds = [
+    static let kinds = [
         KeptKind(group: "kubegres.reactive-tech.io", plural: "kubegres", kind: "Kubegres", hasStatus: true),
         KeptKind(group: "apps", plural: "statefulsets", kind: "StatefulSet"),
         KeptKind(plural: "pods", kind: "Pod"), KeptKind(plural: "services", kind: "Service"),
@@ -122,6 +122,7 @@ struct World: Sendable {
         KeptKind(group: "storage.k8s.io", plural: "storageclasses", kind: "StorageClass", isNamespaced: false),
         KeptKind(plural: "nodes", kind: "Node", isNamespaced: false),
         KeptKind(group: "events.k8s.io", plural: "events", kind: "Event"),
+        KeptKind(group: "coordination.k8s.io", plural: "leases", kind: "Lease"),
     ]
 
     private func prepare() async throws {
