@@ -128,8 +128,9 @@ public actor ClusterOperator {
 
     /// Plans once and carries it out.
     private func work(on key: ClusterKey) async {
-        let standing = await host.standing(of: key)
+        // Before anything is looked at: what changes from here on is looked at once more.
         supervised[key]?.isChanged = false
+        let standing = await host.standing(of: key)
         supervised[key]?.timer?.cancel()
         // To the second, as objects carry it.
         let moment = KubernetesClient.moment(milliseconds: WallClock.milliseconds()).prefix { $0 != "." } + "Z"
