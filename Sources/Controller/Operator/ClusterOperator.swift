@@ -139,8 +139,10 @@ public actor ClusterOperator {
             var planner = supervised[key]?.planner
         {
             let plan = planner.plan(seen, at: now)
+            let known = cache.versions(of: plan, for: key)
             let outcome = await executor.carryOut(plan, for: key, on: seen.resource)
             supervised[key]?.planner = planner
+            learn(outcome.written, over: known, key)
             settle(key, plan, outcome, at: now)
         } else {
             supervised[key] = nil
@@ -152,11 +154,19 @@ public actor ClusterOperator {
         startWaiting()
     }
 
-    private func settle(_ key: ClusterKey, _ plan: Plan, _ outcome: PlanExecutor.Outcome, at now: MonotonicInstant) {
-        // The watch may tell an older state once more; what rests on that is refused as a conflict.
-        for written in outcome.written where !cache.take(.updated(written.object), of: written.resource).isEmpty {
-            supervised[key]?.isChanged = true
+    /// Knows what was written before the watch tells it, unless the watch has told something of the object meanwhile:
+    /// that may be newer, or that it is gone.
+    private func learn(_ written: [PlanExecutor.Written], over known: ObjectCache.Versions, _ key: ClusterKey) {
+        var known = known
+        for one in written {
+            let place = ObjectCache.Place(resource: one.resource, name: one.object.name)
+            guard cache.version(of: place, in: key.namespace) == known[place] else { continue }
+            if !cache.take(.updated(one.object), of: one.resource).isEmpty { supervised[key]?.isChanged = true }
+            known[place] = cache.version(of: place, in: key.namespace)
         }
+    }
+
+    private func settle(_ key: ClusterKey, _ plan: Plan, _ outcome: PlanExecutor.Outcome, at now: MonotonicInstant) {
         // Whoever gets on, if not to the end, need not wait long.
         if !outcome.written.isEmpty { supervised[key]?.backoff.reset() }
         if let failure = outcome.failure {

@@ -23,6 +23,38 @@ struct ObjectCache: Sendable {
         objects[resource]?[namespace] ?? [:]
     }
 
+    /// One object, in the namespace of a cluster.
+    struct Place: Hashable {
+        let resource: APIResource
+        let name: String
+    }
+
+    /// Versions by place; what is missing is not there.
+    typealias Versions = [Place: String]
+
+    /// The version of an object as it was last told; nil if there is none.
+    func version(of place: Place, in namespace: String) -> String? {
+        self[place.resource, namespace][place.name]?.resourceVersion
+    }
+
+    /// The versions that a plan is about to replace.
+    func versions(of plan: Plan, for cluster: ClusterKey) -> Versions {
+        let own = Place(resource: .kubegres, name: cluster.name)
+        var found: Versions = [:]
+        found[own] = version(of: own, in: cluster.namespace)
+        for change in plan.changes {
+            let place: Place? =
+                switch change.deed {
+                case .create(let kind, let object), .replace(let kind, let object):
+                    Place(resource: kind, name: object.name)
+                case .patch(let kind, let name, _): Place(resource: kind, name: name)
+                default: nil
+                }
+            if let place { found[place] = version(of: place, in: cluster.namespace) }
+        }
+        return found
+    }
+
     /// Every cluster's resource.
     var clusters: [ClusterKey] {
         (objects[.kubegres] ?? [:]).flatMap { namespace, named in

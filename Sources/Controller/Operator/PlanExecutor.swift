@@ -28,10 +28,13 @@ struct PlanExecutor: Sendable {
     let issuer: CertificateIssuer
     let logger: Logger
 
+    /// An object as the server has it after a write.
+    typealias Written = (resource: APIResource, object: KubernetesObject)
+
     /// What an executed plan left behind.
     struct Outcome: Sendable {
         /// Objects as the server has them now, to be known before the watch tells them.
-        var written: [(resource: APIResource, object: KubernetesObject)] = []
+        var written: [Written] = []
         /// Why the rest was left out; nil if all was done.
         var failure: (any Error)?
     }
@@ -67,7 +70,7 @@ struct PlanExecutor: Sendable {
         _ cluster: ClusterKey,
         _ resource: KubernetesObject,
         _ version: String
-    ) async throws -> (resource: APIResource, object: KubernetesObject)? {
+    ) async throws -> Written? {
         logger.info("\(change.why)", metadata: ["cluster.name": "\(cluster)"])
         switch change.deed {
         case .create(let kind, let object):
